@@ -193,7 +193,6 @@ impl<C: SharedConnection> DoorState<C> {
     pub(crate) fn next_decided<D: Admits<Connection = C>>(
         &mut self,
         door: &Arc<D>,
-        settings: &DoorSettings,
     ) -> Option<(Arc<C>, Decided)> {
         while let Some(event) = self.admission.poll_event() {
             let ticket = event.ticket();
@@ -220,14 +219,14 @@ impl<C: SharedConnection> DoorState<C> {
                 DoorEvent::End(_, reason) => Decided::End(reason),
                 DoorEvent::Abort(_, reason) => Decided::Abort(reason),
                 DoorEvent::AskAccess(_) => {
-                    let peer = peer(&*connection, settings, None);
+                    let peer = peer(&*connection, door.settings(), None);
                     let request = peer.map(|peer| AccessRequest::new(peer, ticket, door.clone()));
                     self.access.extend(request);
                     continue;
                 }
                 DoorEvent::Ask(_) => {
                     let grant = self.admission.grant(ticket);
-                    if let Some(peer) = peer(&*connection, settings, grant) {
+                    if let Some(peer) = peer(&*connection, door.settings(), grant) {
                         self.requests.ask(ticket, peer);
                         self.has_asked = true;
                     }
@@ -257,12 +256,12 @@ impl<C: SharedConnection> DoorState<C> {
 
 /// The consequences of changes for others than the connections.
 pub(crate) struct DoorNews {
-    /// The host's function is to be asked about these, when the lock is let go.
-    pub(crate) access: Vec<AccessRequest>,
+    /// The host's function is to be asked about these.
+    access: Vec<AccessRequest>,
     /// A call that waits for a request has one by now.
-    pub(crate) has_asked: bool,
+    has_asked: bool,
     /// The one who looks at the time is to look earlier than it would.
-    pub(crate) is_earlier: bool,
+    is_earlier: bool,
 }
 
 /// The client about which the host is asked.
@@ -322,9 +321,18 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
         self.update(|state| call(&mut state.admission, Self::now()))
     }
 
-    /// Asks the host's function about those.
-    fn ask_host(&self, access: Vec<AccessRequest>) {
-        for request in access {
+    /// Has the one who looks at the time do so earlier.
+    fn hurry(&self);
+
+    /// Tells the news to those whom they concern, when the lock was let go.
+    fn tell(&self, news: DoorNews) {
+        if news.has_asked {
+            self.requested().notify_one();
+        }
+        if news.is_earlier {
+            self.hurry();
+        }
+        for request in news.access {
             self.settings().server.gate.ask(request);
         }
     }

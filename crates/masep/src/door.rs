@@ -119,19 +119,17 @@ impl Admits for Door {
     fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
         let mut state = self.lock();
         let answer = change(&mut state);
-        while let Some((connection, decided)) = state.next_decided(self, &self.settings) {
+        while let Some((connection, decided)) = state.next_decided(self) {
             self.carry_out(&connection, decided);
         }
         let news = state.take_news();
-        if news.is_earlier {
-            self.changed.notify_one();
-        }
-        if news.has_asked {
-            self.requested.notify_one();
-        }
         drop(state);
-        self.ask_host(news.access);
+        self.tell(news);
         answer
+    }
+
+    fn hurry(&self) {
+        self.changed.notify_one();
     }
 }
 

@@ -72,7 +72,7 @@ impl Door {
     /// Has the thread stop, which closes the port.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
-        self.wake();
+        self.hurry();
     }
 
     /// Refuses those that were not taken yet.
@@ -82,10 +82,6 @@ impl Door {
         // It was expected itself.
         self.accepted.leave();
         self.threads.close();
-    }
-
-    fn wake(&self) {
-        let _ = (&self.wake).write_all(&[0]);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, DoorState<Shared>> {
@@ -241,21 +237,18 @@ impl Admits for Door {
     fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
         let mut state = self.lock();
         let answer = change(&mut state);
-        let next = || state.next_decided(self, &self.settings);
-        let decided: Vec<_> = std::iter::from_fn(next).collect();
+        let decided: Vec<_> = std::iter::from_fn(|| state.next_decided(self)).collect();
         let news = state.take_news();
         drop(state);
-        if news.has_asked {
-            self.requested.notify_one();
-        }
-        if news.is_earlier {
-            self.wake();
-        }
         for (shared, decided) in decided {
             carry_out(&shared, decided);
         }
-        self.ask_host(news.access);
+        self.tell(news);
         answer
+    }
+
+    fn hurry(&self) {
+        let _ = (&self.wake).write_all(&[0]);
     }
 
     #[cfg(feature = "unstable-bindings")]
