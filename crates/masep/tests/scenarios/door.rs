@@ -29,6 +29,7 @@ of_each_shell! {
     by_choice_the_newer_connection_takes_the_id
     a_stopped_server_keeps_its_connections_and_takes_no_more
     an_accept_waits_until_the_server_stops
+    of_calls_that_accept_together_each_gets_another_connection_or_hears_of_the_stop
     an_ipv6_server_is_a_server_and_an_ipv4_peer_of_it_is_one
     an_address_that_cannot_be_listened_on_is_named
     #[cfg(target_os = "linux")] the_zone_of_an_address_may_be_a_name
@@ -273,6 +274,26 @@ fn an_accept_waits_until_the_server_stops(shell: Shell) {
         let accepting = scope.spawn(|| server.accept().err());
         server.stop_accepting();
         assert_eq!(accepting.join().unwrap(), Some(AcceptError::Stopped));
+    });
+}
+
+fn of_calls_that_accept_together_each_gets_another_connection_or_hears_of_the_stop(shell: Shell) {
+    let server = shell.serve(Options::default());
+    let address = server.address().tcp().unwrap();
+    let (told, outcomes) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            let (told, server) = (told.clone(), &*server);
+            scope.spawn(move || told.send(server.accept()).unwrap());
+        }
+        let _peers = ["a", "b", "c", "d"].map(|id| Peer::join(address, id));
+        let accepted: Vec<_> = (outcomes.iter().take(4)).map(Result::unwrap).collect();
+        let ids: HashSet<_> = accepted.iter().map(|it| it.peer()).collect();
+        assert_eq!(ids.len(), 4);
+        server.stop_accepting();
+        for outcome in outcomes.iter().take(2) {
+            assert_eq!(outcome.err(), Some(AcceptError::Stopped));
+        }
     });
 }
 
