@@ -174,14 +174,14 @@ pub(crate) fn pymasep_target(target: Target) -> io::Result<Target> {
 }
 
 /// The calls of a server's builder for who is let in.
-/// `settings`: the field of the builder in which they are, if they are not its own.
+/// `settings`: the field of the builder in which they are.
 macro_rules! access_calls {
-    ($($settings:ident)?) => {
+    ($settings:ident) => {
         /// Takes only clients of protocol 2 that say one of these tokens in their HELLO, and are what it allows; all others
         /// are refused before anything else is looked at. Peers of pymasep's protocol are refused, unless there is
         /// [a listener for them](Self::pymasep_listen). Default: everybody is taken.
         pub fn tokens(mut self, tokens: crate::access::Tokens) -> Self {
-            self.$($settings.)?gate = crate::access::Gate::Tokens(tokens);
+            self.$settings.gate = crate::access::Gate::Tokens(tokens);
             self
         }
 
@@ -194,7 +194,7 @@ macro_rules! access_calls {
             admit: impl Fn(crate::access::AccessRequest) + Send + Sync + 'static,
         ) -> Self {
             let dates = crate::access::Tokens::new(crate::access::Grants::default());
-            self.$($settings.)?gate = crate::access::Gate::Host(std::sync::Arc::new(admit), dates);
+            self.$settings.gate = crate::access::Gate::Host(std::sync::Arc::new(admit), dates);
             self
         }
 
@@ -204,7 +204,7 @@ macro_rules! access_calls {
         /// # Errors
         /// Text that is no address, or one of protocol 2.
         pub fn pymasep_listen(mut self, address: impl crate::IntoTarget) -> std::io::Result<Self> {
-            self.$($settings.)?pymasep = Some(crate::access::pymasep_target(address.into_target()?)?);
+            self.$settings.pymasep = Some(crate::access::pymasep_target(address.into_target()?)?);
             Ok(self)
         }
     };

@@ -258,11 +258,9 @@ fn known() -> MutexGuard<'static, KnownPymasep<Address>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The calls that the builders of both clients have.
-macro_rules! client_calls {
-    (reads: $reads:literal) => {
-        crate::endpoint::when_full_call!(endpoint, $reads);
-
+/// The calls that the builders of both clients and of players have.
+macro_rules! connecting_calls {
+    () => {
         /// The bounds of the connection.
         pub fn limits(mut self, limits: crate::Limits) -> Self {
             self.endpoint.limits = limits;
@@ -282,10 +280,41 @@ macro_rules! client_calls {
         /// With [`Protocols::Both`](crate::Protocols::Both) the server is asked for protocol 2. If it answers in pymasep's,
         /// that connection is closed and a second one made, in which that is spoken. Nothing else leads there: no time-out,
         /// and no error. For a minute this process then speaks pymasep's protocol at once to that address.
-        pub fn protocols(mut self, protocols: crate::Protocols) -> Self {
+        pub const fn protocols(mut self, protocols: crate::Protocols) -> Self {
             self.endpoint.protocols = protocols;
             self
         }
+
+        /// The access token, which says who the client is and what it may do: at most 2,048 bytes. It goes in TLS
+        /// (`masep+tls://`), to a server of which that has made sure, and over Unix sockets, to a server that has said that
+        /// it speaks protocol 2, which takes one more round trip; otherwise connecting is an error ([`ConnectErrorKind::Token`](crate::ConnectErrorKind::Token)). A client with
+        /// a token does not fall back to pymasep's protocol.
+        pub fn token(mut self, token: impl Into<crate::AccessToken>) -> Self {
+            self.endpoint.offer.token = Some(token.into());
+            self
+        }
+
+        /// Sets which authorities the client trusts in TLS. Connections are then in TLS, also where the address has no
+        /// scheme; one that says that there is none (`masep://`, `pymasep://`, `tcp://` excepted, and Unix sockets) is
+        /// an error. An address that begins with `masep+tls://` is enough for TLS with the system's authorities.
+        ///
+        /// Files are read by each call that connects: at most some milliseconds for the system's authorities.
+        #[cfg(feature = "tls")]
+        pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
+            self.endpoint.client_tls = Some(Box::new(tls));
+            self
+        }
+    };
+}
+
+pub(crate) use connecting_calls;
+
+/// The calls that the builders of both clients have.
+macro_rules! client_calls {
+    (reads: $reads:literal) => {
+        crate::connecting::connecting_calls!();
+
+        crate::endpoint::when_full_call!(endpoint, $reads);
 
         /// The role that the client would have, which it says in its HELLO (protocol 2). By default it says none.
         ///
@@ -339,30 +368,10 @@ macro_rules! client_calls {
             self
         }
 
-        /// The access token, which says who the client is and what it may do: at most 2,048 bytes. It goes in TLS
-        /// (`masep+tls://`), to a server of which that has made sure, and over Unix sockets, to a server that has said that
-        /// it speaks protocol 2, which takes one more round trip; otherwise connecting is an error ([`ConnectErrorKind::Token`](crate::ConnectErrorKind::Token)). A client with
-        /// a token does not fall back to pymasep's protocol.
-        pub fn token(mut self, token: impl Into<crate::AccessToken>) -> Self {
-            self.endpoint.offer.token = Some(token.into());
-            self
-        }
-
         /// The token of a connection string, and the certificate authority in it as the one that is trusted in TLS. Its
         /// [address](crate::ConnectionString::address) is for `connect`.
         pub fn credentials(mut self, string: &crate::ConnectionString) -> Self {
             self.endpoint.set_credentials(string);
-            self
-        }
-
-        /// Sets which authorities the client trusts in TLS. Connections are then in TLS, also where the address has no
-        /// scheme; one that says that there is none (`masep://`, `pymasep://`, `tcp://` excepted, and Unix sockets) is
-        /// an error. An address that begins with `masep+tls://` is enough for TLS with the system's authorities.
-        ///
-        /// Files are read by each call that connects: at most some milliseconds for the system's authorities.
-        #[cfg(feature = "tls")]
-        pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
-            self.endpoint.client_tls = Some(Box::new(tls));
             self
         }
     };

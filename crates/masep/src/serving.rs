@@ -119,28 +119,69 @@ impl ServerInfo {
     }
 }
 
-/// The calls that the builders of both servers have.
-macro_rules! server_calls {
-    (reads: $reads:literal) => {
-        crate::endpoint::when_full_call!(settings.endpoint, $reads);
-
+/// The calls that the builders of both servers and of tables have. `settings`: the field of the builder in which those of its
+/// server are.
+macro_rules! listening_calls {
+    ($settings:ident) => {
         /// The bounds of each connection.
         pub fn limits(mut self, limits: crate::Limits) -> Self {
-            self.settings.endpoint.limits = limits;
+            self.$settings.endpoint.limits = limits;
             self
         }
 
         /// The bounds of the server.
         pub fn server_limits(mut self, limits: crate::ServerLimits) -> Self {
-            self.settings.server_limits = limits;
+            self.$settings.server_limits = limits;
             self
         }
 
         /// Options of the connections' sockets. [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) has no effect here.
         pub fn socket_options(mut self, options: crate::SocketOptions) -> Self {
-            self.settings.endpoint.socket_options = options;
+            self.$settings.endpoint.socket_options = options;
             self
         }
+
+        /// Expects a header of the PROXY protocol, version 1 or 2, in front of each connection, from the load balancer or the
+        /// tunnel that all connections come through. The client's address is then the one that is said there: for
+        /// [`ServerLimits::connections_per_address`](crate::ServerLimits::connections_per_address), for logs and events. Default off.
+        ///
+        /// The header is a claim: turn it on only where nobody else can connect. One that does not begin with a header is
+        /// closed, and so is one whose header is not whole within [`Limits::hello_time`](crate::Limits::hello_time). As many may be on their way as there
+        /// may be connections.
+        pub fn proxy_protocol(mut self, expected: bool) -> Self {
+            self.$settings.proxy_protocol = expected;
+            self
+        }
+
+        /// The generations of the protocol that peers may speak. Default [`Protocols::Both`](crate::Protocols::Both): each is answered in its own, and
+        /// all are in one session. A scheme that insists on one (`masep://`, `pymasep://`) counts more than this.
+        pub fn protocols(mut self, protocols: crate::Protocols) -> Self {
+            self.$settings.endpoint.protocols = protocols;
+            self
+        }
+
+        /// Has peers use TLS, with this certificate: all of them, or those that do so by themselves
+        /// ([`TlsMode`](crate::tls::TlsMode)). Where all do, pymasep's protocol is not spoken, and an address whose scheme says
+        /// that there is no TLS is an error. The certificate is read by the call that begins to listen. A handshake of TLS is a
+        /// part of the hello, with its time ([`Limits::hello_time`](crate::Limits::hello_time)).
+        #[cfg(feature = "tls")]
+        pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
+            self.$settings.endpoint.server_tls = Some(Box::new(tls));
+            self
+        }
+
+        crate::access::access_calls!($settings);
+    };
+}
+
+pub(crate) use listening_calls;
+
+/// The calls that the builders of both servers have.
+macro_rules! server_calls {
+    (reads: $reads:literal) => {
+        crate::serving::listening_calls!(settings);
+
+        crate::endpoint::when_full_call!(settings.endpoint, $reads);
 
         /// The policy for a hello whose id is in use. Default [`Duplicates::Refuse`](crate::Duplicates::Refuse).
         pub fn duplicates(mut self, duplicates: crate::Duplicates) -> Self {
@@ -169,20 +210,6 @@ macro_rules! server_calls {
             self
         }
 
-        crate::access::access_calls!(settings);
-
-        /// Expects a header of the PROXY protocol, version 1 or 2, in front of each connection, from the load balancer or the
-        /// tunnel that all connections come through. The client's address is then the one that is said there: for
-        /// [`ServerLimits::connections_per_address`](crate::ServerLimits::connections_per_address), for logs and events. Default off.
-        ///
-        /// The header is a claim: turn it on only where nobody else can connect. One that does not begin with a header is
-        /// closed, and so is one whose header is not whole within [`Limits::hello_time`](crate::Limits::hello_time). As many may be on their way as there
-        /// may be connections.
-        pub fn proxy_protocol(mut self, expected: bool) -> Self {
-            self.settings.proxy_protocol = expected;
-            self
-        }
-
         /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
         pub fn announce(mut self, announce: bool) -> Self {
             self.settings.announce = announce;
@@ -196,23 +223,6 @@ macro_rules! server_calls {
             describe: impl Fn() -> crate::discovery::Description + Send + Sync + 'static,
         ) -> Self {
             self.settings.describe = Some(crate::discovery::Describe::new(describe));
-            self
-        }
-
-        /// The generations of the protocol that peers may speak. Default [`Protocols::Both`](crate::Protocols::Both): each is answered in its own, and
-        /// all are in one session. A scheme that insists on one (`masep://`, `pymasep://`) counts more than this.
-        pub fn protocols(mut self, protocols: crate::Protocols) -> Self {
-            self.settings.endpoint.protocols = protocols;
-            self
-        }
-
-        /// Has peers use TLS, with this certificate: all of them, or those that do so by themselves
-        /// ([`TlsMode`](crate::tls::TlsMode)). Where all do, pymasep's protocol is not spoken, and an address whose scheme says
-        /// that there is no TLS is an error. The certificate is read by the call that begins to listen. A handshake of TLS is a
-        /// part of the hello, with its time ([`Limits::hello_time`](crate::Limits::hello_time)).
-        #[cfg(feature = "tls")]
-        pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
-            self.settings.endpoint.server_tls = Some(Box::new(tls));
             self
         }
     };

@@ -2,16 +2,13 @@
 
 use std::time::Instant;
 
-use masep_proto::connection::Protocols;
-use masep_proto::protocol2::AccessToken;
-use masep_proto::{Limits, PeerId, Role, TypeName};
+use masep_proto::{PeerId, Role, TypeName};
 use masep_table::player::{Backoff, Part, Session};
 
 use super::playing::Playing;
+use crate::connecting::connecting_calls;
 use crate::endpoint::Endpoint;
-#[cfg(feature = "tls")]
-use crate::tls::ClientTls;
-use crate::{ConnectionString, IntoTarget, InvalidAddress, SocketOptions};
+use crate::{ConnectionString, IntoTarget, InvalidAddress};
 
 /// Configures a [`Player`](super::Player).
 #[derive(Clone, Debug)]
@@ -57,12 +54,6 @@ impl PlayerBuilder {
         self
     }
 
-    /// The access token, which says who it is and what it may do, see [`ClientBuilder::token`](crate::ClientBuilder::token).
-    pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
-        self.endpoint.offer.token = Some(token.into());
-        self
-    }
-
     /// The token of a connection string, and whom to trust in TLS, see [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
     pub fn credentials(mut self, string: &ConnectionString) -> Self {
         self.credentials = Some(string.clone());
@@ -75,31 +66,7 @@ impl PlayerBuilder {
         self
     }
 
-    /// The bounds of the connection.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.endpoint.limits = limits;
-        self
-    }
-
-    /// Options of the socket.
-    pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.endpoint.socket_options = options;
-        self
-    }
-
-    /// The generations of the protocol that it speaks. Default [`Protocols::Both`]. A scheme that insists on one counts
-    /// more.
-    pub const fn protocols(mut self, protocols: Protocols) -> Self {
-        self.endpoint.protocols = protocols;
-        self
-    }
-
-    /// The authorities that it trusts in TLS, see [`ClientBuilder::tls`](crate::ClientBuilder::tls).
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ClientTls) -> Self {
-        self.endpoint.client_tls = Some(Box::new(tls));
-        self
-    }
+    connecting_calls!();
 
     pub(crate) fn playing<C>(
         self,

@@ -6,21 +6,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use masep_proto::connection::Protocols;
-use masep_proto::{Limits, PeerId, ServerLimits, Value};
+use masep_proto::{PeerId, Value};
 use masep_table::{Absence, Clock, Late, Settings, TableError, View};
 
 use super::driver::{Driver, Link};
 use super::seat::LateAction;
-use crate::access::{Gate, access_calls};
+use crate::Duplicates;
+use crate::access::Gate;
 use crate::discovery::{Describe, Description};
 use crate::endpoint::Endpoint;
 use crate::random::random_bytes;
 use crate::request::Asks;
-use crate::serving::ServerSettings;
-#[cfg(feature = "tls")]
-use crate::tls::ServerTls;
-use crate::{Duplicates, SocketOptions};
+use crate::serving::{ServerSettings, listening_calls};
 
 /// Configures a [`Table`](super::Table).
 #[must_use]
@@ -123,45 +120,7 @@ impl TableBuilder {
         self
     }
 
-    /// The bounds of each connection.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.server.endpoint.limits = limits;
-        self
-    }
-
-    /// The bounds of the server.
-    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
-        self.server.server_limits = limits;
-        self
-    }
-
-    /// Options of the connections' sockets.
-    pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.server.endpoint.socket_options = options;
-        self
-    }
-
-    /// The generations of the protocol that peers may speak. Default both.
-    pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.server.endpoint.protocols = protocols;
-        self
-    }
-
-    access_calls!(server);
-
-    /// Has peers use TLS, with this certificate, see [`ServerBuilder::tls`](crate::ServerBuilder::tls).
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ServerTls) -> Self {
-        self.server.endpoint.server_tls = Some(Box::new(tls));
-        self
-    }
-
-    /// Expects a header of the PROXY protocol in front of each connection, as
-    /// [`ServerBuilder::proxy_protocol`](crate::ServerBuilder::proxy_protocol) has it. Default off.
-    pub fn proxy_protocol(mut self, expected: bool) -> Self {
-        self.server.proxy_protocol = expected;
-        self
-    }
+    listening_calls!(server);
 
     /// Answers the LAN search from the start until the end of the table, and searches of masep with its id, game and free
     /// seats; with its id alone, where it asks for tokens or has a rule of its own for who is let in. Default off.
