@@ -14,7 +14,7 @@ use tracing::Instrument;
 #[cfg(doc)]
 use crate::ConnectErrorKind;
 use crate::connecting::{
-    Agreement, HEAD_START, Race, client_calls, client_info_calls, failed, in_time, not_found,
+    Agreement, HEAD_START, Race, client_calls, client_info_calls, in_time, not_found,
 };
 use crate::connection::{Shared, now};
 use crate::discovery::{SearchOptions, search};
@@ -159,19 +159,13 @@ impl<H: SocketHandler> ClientBuilder<H> {
         T: Transport,
         F: Future<Output = io::Result<T>>,
     {
-        let mut agreement = Agreement::begin(&self.endpoint, address, remembers, now());
+        let mut agreement = Agreement::begin(&self.endpoint, address, connector, remembers, now());
+        let limit = self.endpoint.socket_options.connect_time;
         loop {
-            let config = agreement.config(connector)?;
-            let (limit, target) = (
-                self.endpoint.socket_options.connect_time,
-                address.to_string(),
-            );
+            let config = agreement.config()?;
             let connected = timeout(limit, connect(address.clone())).await.ok();
-            let transport = in_time(ConnectPhase::Connect, &target, limit, connected)?;
-            match self
-                .shake_hands(config, transport, address, connector)
-                .await?
-            {
+            let transport = agreement.connected(connected)?;
+            match self.shake_hands(&agreement, config, transport).await? {
                 Ok(keeper) => return Ok(keeper),
                 Err(failure) => agreement.fail(failure, now())?,
             }
@@ -180,26 +174,18 @@ impl<H: SocketHandler> ClientBuilder<H> {
 
     async fn shake_hands<T: Transport>(
         &self,
+        agreement: &Agreement<'_>,
         config: Arc<Config>,
         transport: T,
-        address: &Address,
-        connector: Option<&Connector>,
     ) -> Result<Result<Keeper, HelloFailure>, ConnectError> {
-        transport::prepare(
-            &transport,
-            &self.endpoint.limits,
-            &self.endpoint.socket_options,
-        )
-        .map_err(|error| failed(ConnectPhase::Connect, &address.to_string(), error))?;
         let core = Core::connect(config, now());
-        let (address, delivery) = (address.clone(), self.endpoint.delivery());
+        let (address, delivery) = (agreement.address.clone(), self.endpoint.delivery());
         let busy_poll = self.endpoint.socket_options.busy_poll;
-        let shared = match connector {
+        let shared = match agreement.connector {
             None => Shared::new(core, transport, address, delivery, busy_poll),
             Some(connector) => {
                 let transport = connector.wrap(transport);
-                let transport = transport
-                    .map_err(|error| ConnectError::in_hello(address.to_string(), error.into()))?;
+                let transport = transport.map_err(|error| agreement.no_hello(error))?;
                 Shared::new(core, transport, address, delivery, busy_poll)
             }
         };
@@ -278,11 +264,11 @@ impl<H: SocketHandler> ClientBuilder<H> {
     ) -> Result<Client, ConnectError> {
         let address = address.into();
         let connector = self.endpoint.connector_at(&address)?;
-        let agreement = Agreement::begin(&self.endpoint, &address, false, now());
-        let config = agreement.config(connector.as_ref())?;
-        let greeted = self
-            .shake_hands(config, transport, &address, connector.as_ref())
-            .await?;
+        let agreement =
+            Agreement::begin(&self.endpoint, &address, connector.as_ref(), false, now());
+        let config = agreement.config()?;
+        let transport = agreement.connected(Some(Ok(transport)))?;
+        let greeted = self.shake_hands(&agreement, config, transport).await?;
         let greeted = greeted.map_err(|failure| agreement.no_hello(failure))?;
         Ok(self.start(&address, greeted))
     }

@@ -10,6 +10,7 @@ use masep_proto::discovery::in_turn;
 use crate::discovery::SearchReport;
 use crate::endpoint::Endpoint;
 use crate::tls::Connector;
+use crate::transport::{self, Stream};
 use crate::{
     Address, ConnectError, ConnectErrorKind, ConnectPhase, ConnectionString, IntoTarget,
     InvalidAddress, ProfileError, Target, TokenError,
@@ -190,7 +191,8 @@ static KNOWN: LazyLock<Mutex<KnownPymasep<Address>>> = LazyLock::new(Mutex::defa
 /// Attempts of a client to agree with a server on a protocol.
 pub(crate) struct Agreement<'a> {
     endpoint: &'a Endpoint,
-    address: &'a Address,
+    pub(crate) address: &'a Address,
+    pub(crate) connector: Option<&'a Connector>,
     protocols: Protocols,
     /// It is known from before what the server speaks.
     is_known: bool,
@@ -202,6 +204,7 @@ impl<'a> Agreement<'a> {
     pub(crate) fn begin(
         endpoint: &'a Endpoint,
         address: &'a Address,
+        connector: Option<&'a Connector>,
         remembers: bool,
         now: Instant,
     ) -> Self {
@@ -213,6 +216,7 @@ impl<'a> Agreement<'a> {
         Self {
             endpoint,
             address,
+            connector,
             protocols: if is_known {
                 Protocols::Pymasep
             } else {
@@ -224,13 +228,27 @@ impl<'a> Agreement<'a> {
     }
 
     /// The configuration of this attempt. It is asked for first: a server is not connected to if the hello cannot be sent.
-    pub(crate) fn config(
-        &self,
-        connector: Option<&Connector>,
-    ) -> Result<Arc<Config>, ConnectError> {
-        let has_tls = connector.is_some();
+    pub(crate) fn config(&self) -> Result<Arc<Config>, ConnectError> {
+        let has_tls = self.connector.is_some();
         let config = (self.endpoint).client_config(self.address, self.protocols, has_tls);
         config.map_err(|kind| self.no_hello(kind))
+    }
+
+    /// The stream of this attempt, with the options that it is to have; `None` if it was not there in time.
+    pub(crate) fn connected<T: Stream>(
+        &self,
+        outcome: Option<io::Result<T>>,
+    ) -> Result<T, ConnectError> {
+        let (options, target) = (&self.endpoint.socket_options, self.address.to_string());
+        let stream = in_time(
+            ConnectPhase::Connect,
+            &target,
+            options.connect_time,
+            outcome,
+        )?;
+        let prepared = transport::prepare(&stream, &self.endpoint.limits, options);
+        prepared.map_err(|error| failed(ConnectPhase::Connect, &target, error))?;
+        Ok(stream)
     }
 
     /// The attempt has failed. Another one is to be made, or this is the error.

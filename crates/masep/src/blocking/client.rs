@@ -26,7 +26,7 @@ use crate::discovery::{SearchOptions, search_blocking};
 use crate::endpoint::Endpoint;
 use crate::sync;
 use crate::tls::Connector;
-use crate::transport;
+use crate::transport::{self, Socket};
 use crate::{Address, ConnectError, ConnectPhase, IntoTarget};
 
 /// Configures a [`Client`].
@@ -159,10 +159,16 @@ impl ClientBuilder {
         address: &Address,
         connector: Option<&Connector>,
     ) -> Result<Arc<DropGuard>, ConnectError> {
-        let mut agreement = Agreement::begin(&self.endpoint, address, true, sync::now());
+        let mut agreement = Agreement::begin(&self.endpoint, address, connector, true, sync::now());
+        let limit = self.endpoint.socket_options.connect_time;
         loop {
-            let config = agreement.config(connector)?;
-            match self.shake_hands(config, address, connector)? {
+            let config = agreement.config()?;
+            let connected = match transport::connect_blocking(address, limit) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => None,
+                connected => Some(connected),
+            };
+            let stream = agreement.connected(connected)?;
+            match self.shake_hands(&agreement, config, stream)? {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => agreement.fail(failure, sync::now())?,
             }
@@ -171,37 +177,21 @@ impl ClientBuilder {
 
     fn shake_hands(
         &self,
+        agreement: &Agreement<'_>,
         config: Arc<Config>,
-        address: &Address,
-        connector: Option<&Connector>,
+        stream: Socket,
     ) -> Result<Result<Arc<DropGuard>, HelloFailure>, ConnectError> {
-        let target = address.to_string();
-        let (limits, options) = (&self.endpoint.limits, &self.endpoint.socket_options);
-        let limit = options.connect_time;
-        let connected = transport::connect_blocking(address, limit).and_then(|stream| {
-            transport::prepare(&stream, limits, options)?;
-            Ok(stream)
-        });
-        let connected = match connected {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => None,
-            connected => Some(connected),
-        };
-        let stream = in_time(ConnectPhase::Connect, &target, limit, connected)?;
-        let stream = match connector {
+        let stream = match agreement.connector {
             None => stream,
-            Some(connector) => (connector.wrap_socket(stream))
-                .map_err(|error| ConnectError::in_hello(target, error.into()))?,
+            Some(connector) => {
+                let wrapped = connector.wrap_socket(stream);
+                wrapped.map_err(|error| agreement.no_hello(error))?
+            }
         };
         let core = Core::connect(config.clone(), sync::now());
         let owner = (Registry::default(), None, self.handler.is_some());
-        let shared = Shared::new(
-            core,
-            stream,
-            address.clone(),
-            config,
-            options.busy_poll,
-            owner,
-        );
+        let (address, options) = (agreement.address.clone(), &self.endpoint.socket_options);
+        let shared = Shared::new(core, stream, address, config, options.busy_poll, owner);
         let outcome = |state: &mut State| state.core.hello_outcome();
         let greeted = shared.drive(None, Awaits::Bytes, outcome);
         // The keeper sees a connection out that failed.
