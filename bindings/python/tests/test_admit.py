@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import gc
+import sys
 import threading
 import weakref
 
@@ -96,12 +97,14 @@ def test_a_function_that_fails_lets_nobody_in(address, caplog):
     def admit(request):
         if request.peer == "raises":
             raise ValueError("no such table")
+        if request.peer == "exits":
+            sys.exit("a function ends no server")
         return "yes"
 
     with masep.Server("engine", address, admit=admit):
-        for id in ("raises", "says another thing", "raises"):
+        for id in ("raises", "exits", "says another thing", "raises"):
             assert refused(address, id).code == "unauthorized"
-    assert len(caplog.records) == 3
+    assert len(caplog.records) == 4
     assert "True, False or a Grant, not a str" in caplog.text and "no such table" in caplog.text
 
 

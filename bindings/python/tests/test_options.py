@@ -227,6 +227,8 @@ def test_a_text_is_not_taken_for_the_names_of_seats() -> None:
                 call(5)  # type: ignore[arg-type]
         with pytest.raises(masep.CallerError, match="deadline is a number of seconds"):
             table.ask("r", 1, deadline="soon")  # type: ignore[arg-type]
+        with pytest.raises(masep.CallerError, match="deadline is a number of seconds from 0 on, not NaN"):
+            table.open(["r"], lambda seat: 1, deadline=float("nan"))
 
 
 def test_a_wish_of_a_player_of_another_type_is_named() -> None:

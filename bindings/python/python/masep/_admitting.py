@@ -143,7 +143,8 @@ def _answer_all(requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
 def _answer(request: _masep.AccessRequest, admit: AdmitAsync) -> None:
     try:
         _decide(request, admit(AccessRequest(request)))
-    except Exception:
+    except BaseException:
+        # Also SystemExit, which would end the thread, and nobody else would be asked about.
         _refuse_for_failure(request)
 
 

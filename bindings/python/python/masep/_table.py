@@ -129,7 +129,10 @@ def _time(deadline: float | None | EllipsisType) -> float | None:
     if isinstance(deadline, EllipsisType):
         return None
     try:
-        return -1.0 if deadline is None else max(0.0, deadline)
+        if deadline is None:
+            return -1.0
+        # A time that is over already is none. What is no number is not that.
+        return deadline if deadline != deadline else max(0.0, deadline)
     except TypeError:
         kind = type(deadline).__name__
         raise CallerError(f"deadline is a number of seconds, or None for any time, not a {kind}") from None

@@ -83,7 +83,8 @@ class _Seats:
         if self._on_event is not None:
             try:
                 self._on_event(event)
-            except Exception:
+            except BaseException:
+                # Also SystemExit, which would end the thread.
                 _log.exception("the function that is told of events has failed")
 
 
