@@ -5,8 +5,8 @@ use serde_json::Value as Json;
 
 use crate::corpus::{self, Input, TAKEN};
 use crate::run::{command_behind, framed, hex, run};
-use crate::session::{Session, serve, tap};
-use crate::socket::{Socket, listen, start_join};
+use crate::session::{Session, serve};
+use crate::socket::{Socket, listen, start_join, tapped};
 
 /// Bad inputs of each kind, of a size that keeps a test short.
 fn inputs() -> Vec<Input> {
@@ -83,10 +83,7 @@ fn an_interface_tells_each_bad_frame_and_goes_on() {
 #[test]
 fn a_tap_shows_each_bad_frame_without_obeying_it_and_passes_it_on() {
     for options in [&[][..], &["--full"], &["--json"]] {
-        let (listener, to) = listen();
-        let (mut tap, address) = tap(to, options);
-        let mut client = Socket::connect(address);
-        let mut server = Socket::accept(&listener);
+        let (mut tap, mut client, mut server) = tapped(options);
         tap.line().unwrap();
         client.send(EVIL);
         server.expect(EVIL);

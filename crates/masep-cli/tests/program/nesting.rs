@@ -1,8 +1,7 @@
 //! The output of one verb is read by another, however deep it is nested and however long it is.
 
 use crate::run::{framed, hex, run};
-use crate::session::tap;
-use crate::socket::{Heard, Socket, join, listen, serve_peer};
+use crate::socket::{Heard, join, serve_peer, tapped};
 
 /// The most levels of values that a message can have: 1,024 XML elements in each other.
 const DEEPEST: usize = 510;
@@ -111,10 +110,7 @@ fn an_interface_takes_back_what_it_told() {
 
 #[test]
 fn a_tap_shows_it_and_encode_reads_that() {
-    let (listener, to) = listen();
-    let (mut tap, address) = tap(to, &["--json"]);
-    let mut client = Socket::connect(&address);
-    let mut server = Socket::accept(&listener);
+    let (mut tap, mut client, mut server) = tapped(&["--json"]);
     tap.event("open");
     client.send("a");
     server.expect("a");

@@ -21,7 +21,8 @@ const CLOSED: &str = "ip route del local 192.0.2.1 table local; ";
 
 /// A command on a host of its own, with all that it has started; its processes end with it.
 fn on_a_host(script: &str) -> Command {
-    let host = "unshare --user --map-root-user --net --pid --fork --kill-child -- sh -ec \"$1\"";
+    let host =
+        "exec unshare --user --map-root-user --net --pid --fork --kill-child -- sh -ec \"$1\"";
     let mut command = shell(host);
     command
         .args(["sh", script])

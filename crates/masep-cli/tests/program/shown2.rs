@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::run::{picked, run};
 use crate::session::{Session, serve, tap};
-use crate::socket::{Socket, listen};
+use crate::socket::{Socket, tapped};
 
 const SECRETS: [&str; 2] = ["an access token", "a resume text"];
 
@@ -56,11 +56,8 @@ fn assert_no_secret(shown: &str) {
 }
 
 /// A proxy in front of a bare socket.
-fn tapped(options: &[&str]) -> (Session, Socket, Socket) {
-    let (listener, to) = listen();
-    let (mut proxy, address) = tap(to, options);
-    let client = Socket::connect(address);
-    let server = Socket::accept(&listener);
+fn open(options: &[&str]) -> (Session, Socket, Socket) {
+    let (mut proxy, client, server) = tapped(options);
     let open = proxy.line().unwrap();
     assert!(open.contains("open"), "{open}");
     (proxy, client, server)
@@ -84,7 +81,7 @@ fn text(proxy: &mut Session) -> String {
 
 #[test]
 fn a_conversation_in_protocol_2_is_shown_frame_by_frame() {
-    let (mut proxy, mut client, mut server) = tapped(&["--json"]);
+    let (mut proxy, mut client, mut server) = open(&["--json"]);
     client.write(preamble::CLIENT);
     assert_eq!(said(&mut proxy), json!({"size": 16, "preamble": 2}));
     client.write(&control(&hello()));
@@ -141,7 +138,7 @@ fn a_conversation_in_protocol_2_is_shown_frame_by_frame() {
 
 #[test]
 fn the_same_as_text_and_in_full() {
-    let (mut proxy, mut client, mut server) = tapped(&["--pings"]);
+    let (mut proxy, mut client, mut server) = open(&["--pings"]);
     let first = [preamble::CLIENT, &control(&hello())].concat();
     client.write(&first);
     assert_eq!(text(&mut proxy), "preamble protocol 2");
@@ -172,7 +169,7 @@ fn the_same_as_text_and_in_full() {
     }
 
     for options in [&["--full"][..], &["--full", "--json"]] {
-        let (mut proxy, _client, mut server) = tapped(options);
+        let (mut proxy, _client, mut server) = open(options);
         server.write(&[preamble::SERVER, &message()].concat());
         let _preamble = proxy.line();
         let line = proxy.line().unwrap();
@@ -195,7 +192,7 @@ fn no_secret_is_ever_shown() {
     flagged[5] = 1;
     for bytes in [&whole[..], cut, &broken, &flagged, &control(&welcome())] {
         for options in [&[][..], &["--json"], &["--full"], &["--json", "--full"]] {
-            let (mut proxy, mut client, server) = tapped(options);
+            let (mut proxy, mut client, server) = open(options);
             client.write(&[preamble::CLIENT, bytes].concat());
             drop((client, server));
             loop {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use crate::run::framed;
-use crate::session::{PATIENCE, Session, serve};
+use crate::session::{PATIENCE, Session, serve, tap_unread};
 
 /// A connected socket that speaks frames only when told to.
 pub(crate) struct Socket {
@@ -142,6 +142,21 @@ pub(crate) fn serve_peer(id: &str, options: &[&str]) -> (Session, Socket) {
     let peer = Socket::join(&address, id);
     server.event("connected");
     (server, peer)
+}
+
+/// A `masep tap` that is read, and the client and the server that it is between.
+pub(crate) fn tapped(options: &[&str]) -> (Session, Socket, Socket) {
+    let (mut tap, client, server) = tapped_unread(options);
+    tap.read();
+    (tap, client, server)
+}
+
+/// The same, whose standard output nobody reads beyond its first line.
+pub(crate) fn tapped_unread(options: &[&str]) -> (Session, Socket, Socket) {
+    let (listener, to) = listen();
+    let (tap, address) = tap_unread(to, options);
+    let client = Socket::connect(address);
+    (tap, client, Socket::accept(&listener))
 }
 
 /// An interface in pymasep's protocol with the id `agent`, that is read and connected to a bare socket.

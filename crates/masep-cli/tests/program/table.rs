@@ -93,6 +93,15 @@ fn action(number: i64) -> Json {
     json!({"$xml": format!("<Action type=\"{number}\" />")})
 }
 
+/// Asks red for this turn; the first is also heard, before there is a newer one, which it would be asked instead.
+fn ask_red(engine: &mut Session, red: &mut Session, turn: i64) {
+    engine.send(json!({"ask": {"red": state(turn)}}));
+    engine.event("asked");
+    if turn == 1 {
+        assert_eq!(red.event("turn")["turn"], 1);
+    }
+}
+
 /// Answers the question of this turn.
 fn answer(player: &mut Session, turn: u64, number: i64) {
     player.send(json!({"turn": turn, "action": action(number)}));
@@ -161,12 +170,7 @@ fn a_script_that_is_too_slow_is_asked_the_newest_and_told_what_did_not_count() {
     engine.event("seated");
     red.event("joined");
     for tick in 1..=3 {
-        engine.send(json!({"ask": {"red": state(tick)}}));
-        engine.event("asked");
-        if tick == 1 {
-            // Before there is a newer one, which it would be asked instead.
-            assert_eq!(red.event("turn")["turn"], 1);
-        }
+        ask_red(&mut engine, &mut red, tick);
         let decision = engine.event("decision");
         assert_eq!(picked(&decision, ["how", "why"]), json!(["none", "late"]));
     }
@@ -228,12 +232,7 @@ fn a_script_that_has_slept_is_asked_and_its_answer_wakes_it() {
     red.event("joined");
     blue.event("joined");
     for (tick, why) in [(1, "late"), (2, "asleep")] {
-        engine.send(json!({"ask": {"red": state(tick)}}));
-        engine.event("asked");
-        if tick == 1 {
-            // Before there is a newer one, which it would be asked instead.
-            assert_eq!(red.event("turn")["turn"], 1);
-        }
+        ask_red(&mut engine, &mut red, tick);
         assert_eq!(engine.until("decision")["why"], why);
     }
     // It goes on with what it is asked, and is told that the first was late.

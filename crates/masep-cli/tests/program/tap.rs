@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value as Json, json};
 
 use crate::run::{framed, picked, run};
-use crate::session::{Session, serve, tap, tap_unread};
-use crate::socket::{Heard, Socket, listen, nobody};
+use crate::session::{Session, serve, tap};
+use crate::socket::{Heard, Socket, listen, nobody, tapped, tapped_unread};
 
 const QUIT: &str = r#"<Message msg_type="quit" src_sub_app="agent" />"#;
 
@@ -113,9 +113,7 @@ fn garbage(seed: u64) -> Vec<Vec<u8>> {
 
 #[test]
 fn bytes_go_through_unchanged_and_so_do_half_closes() {
-    let (listener, to) = listen();
-    let (proxy, address) = tap(to, &["--json"]);
-    let (client, server) = pair(&address, &listener);
+    let (proxy, client, server) = tapped(&["--json"]);
     let mut threads = Vec::new();
     for (socket, sends, hears) in [(client, 1, 2), (server, 2, 1)] {
         let mut reader = socket.stream.try_clone().unwrap();
@@ -144,9 +142,7 @@ fn bytes_go_through_unchanged_and_so_do_half_closes() {
 
 #[test]
 fn one_side_can_still_speak_when_the_other_has_closed() {
-    let (listener, to) = listen();
-    let (_proxy, address) = tap(to, &[]);
-    let (client, mut server) = pair(&address, &listener);
+    let (_proxy, client, mut server) = tapped(&[]);
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(server.hear(), Heard::End);
     server.send("more");
@@ -228,9 +224,7 @@ fn lines_for_people_are_short_and_harmless() {
         "x".repeat(1_000)
     );
     for (options, is_full) in [(&[][..], false), (&["--full"], true)] {
-        let (listener, to) = listen();
-        let (mut proxy, address) = tap(to, options);
-        let (mut client, _server) = pair(&address, &listener);
+        let (mut proxy, mut client, _server) = tapped(options);
         client.send("a\x1b[31m\u{202e}");
         client.send(&long);
         client.send("<a");
@@ -265,9 +259,7 @@ fn lines_for_people_are_short_and_harmless() {
 #[test]
 fn an_output_that_nobody_reads_does_not_hold_up_the_game() {
     const FRAMES: u32 = 2_500;
-    let (listener, to) = listen();
-    let (mut proxy, address) = tap_unread(to, &["--json"]);
-    let (mut client, mut server) = pair(&address, &listener);
+    let (mut proxy, mut client, mut server) = tapped_unread(&["--json"]);
     let writer = thread::spawn(move || {
         for number in 0..FRAMES {
             client.send([&number.to_be_bytes()[..], &[b'x'; 20_000]].concat());
@@ -311,9 +303,7 @@ fn an_output_that_nobody_reads_does_not_hold_up_the_game() {
 
 #[test]
 fn it_ends_when_asked_to_also_if_nobody_reads() {
-    let (listener, to) = listen();
-    let (proxy, address) = tap_unread(to, &[]);
-    let (mut client, mut server) = pair(&address, &listener);
+    let (proxy, mut client, mut server) = tapped_unread(&[]);
     // More lines than a pipe holds.
     for _ in 0..5_000 {
         client.send("no message");
@@ -424,9 +414,7 @@ fn masep_plays_with_masep_through_it() {
 
 #[test]
 fn who_closes_standard_output_ends_it() {
-    let (listener, to) = listen();
-    let (mut proxy, address) = tap_unread(to, &[]);
-    let (mut client, _server) = pair(&address, &listener);
+    let (mut proxy, mut client, _server) = tapped_unread(&[]);
     proxy.close_stdout();
     assert_eq!(client.hear(), Heard::Reset);
     proxy.end_in_peace();
