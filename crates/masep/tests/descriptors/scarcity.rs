@@ -18,9 +18,6 @@ of_each_shell! {
     without_a_free_descriptor_a_thread_that_never_waited_sends_to_a_slow_peer
 }
 
-/// The sizes of the frames that [`fill`] sends.
-const FILLING: usize = 60_000;
-
 fn without_a_free_descriptor_a_full_unix_socket_is_written_to_when_there_is_room(shell: Shell) {
     let _alone = alone();
     let directory = Directory::new();
@@ -32,9 +29,7 @@ fn without_a_free_descriptor_a_full_unix_socket_is_written_to_when_there_is_room
     let exhausted = Exhausted::new();
     let frames = fill(&*connection);
     assert!(frames > 0);
-    for _ in 0..frames {
-        agent.expect(&[7; FILLING]);
-    }
+    agent.expect_filling(frames);
     // The connection goes on, without and with a free one.
     connection.send("still here").unwrap();
     agent.expect("still here");
@@ -42,9 +37,7 @@ fn without_a_free_descriptor_a_full_unix_socket_is_written_to_when_there_is_room
     assert_eq!(connection.recv(), Ok(Frame::new("so am I")));
     drop(exhausted);
     let frames = fill(&*connection);
-    for _ in 0..frames {
-        agent.expect(&[7; FILLING]);
-    }
+    agent.expect_filling(frames);
 }
 
 /// Makes this call in a thread of its own, which has waited for nothing before.
@@ -94,9 +87,7 @@ fn without_a_free_descriptor_a_thread_that_never_waited_sends_to_a_slow_peer(she
     let exhausted = Exhausted::new();
     let frames = fill(&*connection);
     let outcome = in_new_thread(&connection, |connection| connection.send("last"));
-    for _ in 0..frames {
-        peer.expect(&[7; FILLING]);
-    }
+    peer.expect_filling(frames);
     peer.expect("last");
     assert_eq!(outcome.recv_timeout(SOON).unwrap(), Ok(()));
     drop(exhausted);

@@ -9,14 +9,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use masep::{
-    Address, CloseReason, Duplicates, Frame, Limits, RejectReason, ServerLimits, SocketOptions,
-    WhenFull,
+    Address, CloseReason, Duplicates, Frame, Limits, Message, RejectReason, ServerLimits,
+    SocketOptions, WhenFull,
 };
 
 use crate::corpus::{self, Input, TAKEN};
 use crate::shells::{
-    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Server, Serving, Shell, Side,
-    frame, next, of_each_network, of_each_shell, until,
+    Act, Connection, Events, Handler, Options, Peer, SOON, Server, Serving, Shell, Side, frame,
+    next, of_each_network, of_each_shell, until,
 };
 
 of_each_network! {
@@ -223,61 +223,29 @@ fn thousands_of_bad_inputs_cost_a_good_client_no_frame(shell: Shell) {
 }
 
 fn a_frame_that_drips_holds_up_nobody_and_arrives_whole(shell: Shell) {
-    let (handler, happened) = Events::new();
-    let server = shell.serve(Options::default().handler(handler));
-    let mut slow = Peer::join(server.address(), "slow");
-    let mut good = Peer::join(server.address(), "good");
-    let mut received = Vec::new();
-    for byte in frame(b"one byte at a time") {
+    let (_server, address, engine) = serve(shell, Options::default());
+    let (mut slow, mut good) = (Peer::join(address, "slow"), Peer::join(address, "good"));
+    for byte in frame(&Message::quit("slow").to_bytes().unwrap()) {
         slow.write(&[byte]);
-        good.write(&frame(b"hi"));
-        loop {
-            match next(&happened) {
-                Event::Received(from, frame) if from.peer() == "good" => {
-                    assert_eq!(frame.bytes(), "hi");
-                    break;
-                }
-                Event::Received(_, frame) => received.push(frame),
-                Event::Connected(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
+        good.say("hi");
+        good.expect("hi");
     }
-    while received.is_empty() {
-        if let Event::Received(_, frame) = next(&happened) {
-            received.push(frame);
-        }
-    }
-    assert_eq!(received, [Frame::new("one byte at a time")]);
+    assert_eq!(engine.outcomes("slow", 1), [TAKEN]);
 }
 
 fn lengths_that_are_claimed_and_never_filled_hold_up_nobody(shell: Shell) {
-    let (handler, happened) = Events::new();
-    let server = shell.serve(Options::default().handler(handler));
-    let claims: Vec<_> = (0..100)
-        .map(|n| {
-            let mut peer = Peer::join(server.address(), &format!("claims {n}"));
-            peer.write(b"\xff\xffabc");
-            peer
-        })
-        .collect();
-    let mut good = Peer::join(server.address(), "good");
-    good.write(&frame(b"hi"));
-    // Calls for different connections have no order.
-    let next_of_others = || loop {
-        match next(&happened) {
-            Event::Connected(_) => {}
-            other => break other,
-        }
+    let (_server, address, engine) = serve(shell, Options::default());
+    let claim = |n: usize| {
+        let mut peer = Peer::join(address, &format!("claims {n}"));
+        peer.write(b"\xff\xffabc");
+        peer
     };
-    let received = next_of_others();
-    assert!(matches!(&received, Event::Received(from, _) if from.peer() == "good"));
+    let claims: Vec<_> = (0..100).map(claim).collect();
+    let mut good = Peer::join(address, "good");
+    good.say("hi");
+    good.expect("hi");
     drop(claims);
-    for _ in 0..100 {
-        let closed = next_of_others();
-        let reason = CloseReason::EndOfStream { mid_frame: true };
-        assert!(matches!(&closed, Event::Closed(_, found) if *found == reason));
-    }
+    engine.expect(100, 0);
 }
 
 fn a_storm_of_connections_and_resets_leaves_nothing_behind(shell: Shell) {
@@ -332,15 +300,9 @@ fn what_follows_a_bye_is_never_heard(side: Side) {
     let mut peer = server.agent("agent");
     peer.say_all([&b"before"[..], b"BYE", b"behind", &[0xff; 9]]);
     peer.expect_end();
-    let mut heard = Vec::new();
-    loop {
-        match next(&happened) {
-            Event::Received(_, frame) => heard.push(frame),
-            Event::Closed(_, reason) => break assert_eq!(reason, CloseReason::PeerBye),
-            _ => {}
-        }
-    }
-    assert_eq!(heard, [Frame::new("before")]);
+    next(&happened).connected();
+    assert_eq!(next(&happened).received(), Frame::new("before"));
+    assert_eq!(next(&happened).closed(), CloseReason::PeerBye);
 }
 
 /// Bounds for which no clock, socket, channel or semaphore has numbers.

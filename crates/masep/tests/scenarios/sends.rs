@@ -70,9 +70,7 @@ fn receiving_sends_the_rest_of_a_frame_that_did_not_fit(side: Side) {
     let (_server, connection, mut peer) = side.connected(Options::default());
     let taken = fill(&*connection);
     let reader = thread::spawn(move || {
-        for _ in 0..taken {
-            peer.expect(&[7; 60_000]);
-        }
+        peer.expect_filling(taken);
         peer.say(b"all");
         peer
     });
@@ -198,9 +196,7 @@ fn a_send_that_waits_returns_at_once_when_another_ends_the_connection(side: Side
             }
         };
         assert_eq!(ended, SendError::Closed(CloseReason::LocalBye));
-        for _ in 0..frames {
-            peer.expect(&[7; 60_000]);
-        }
+        peer.expect_filling(frames);
         peer.expect_bye();
     });
 }

@@ -31,9 +31,7 @@ fn a_shutdown_delivers_what_is_unsent_and_says_who_was_cut(side: Side) {
     let frames = fill(&*to_slow);
     to_good.send("one").unwrap();
     let slow = thread::spawn(move || {
-        for _ in 0..frames {
-            slow.expect(&[7; 60_000]);
-        }
+        slow.expect_filling(frames);
         slow.expect_bye();
     });
     let deadline = Duration::from_millis(1_500);

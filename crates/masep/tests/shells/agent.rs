@@ -209,6 +209,14 @@ impl<L: Link> Agent<L> {
         }
     }
 
+    /// That these are the next: the frames that [`fill`](super::fill) has sent.
+    #[track_caller]
+    pub fn expect_filling(&mut self, frames: usize) {
+        for _ in 0..frames {
+            self.expect(&[7; 60_000]);
+        }
+    }
+
     /// That the stream ends here.
     #[track_caller]
     pub fn expect_end(&mut self) {

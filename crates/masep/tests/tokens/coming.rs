@@ -79,17 +79,11 @@ fn pymaseps_peers_come_by_a_listener_of_their_own(shell: Shell) {
     let options = || Options::from(tokens([("good", Grant::new("lab3"))]));
     let server = shell.serve(options());
     assert_eq!(server.pymasep_address(), None);
-    let mut old = Peer::connect(server.address());
-    old.write(&frame(b"old"));
-    old.expect(b"engine");
-    old.expect(b"BYE");
-    assert_eq!(old.read(), None);
+    Peer::join(server.address(), "old").expect_bye();
 
     let server = shell.serve(options().pymasep_listen("127.0.0.1:0".to_owned()));
     let address = server.pymasep_address().unwrap();
-    let mut old = Peer::connect(&address);
-    old.write(&frame(b"old"));
-    old.expect(b"engine");
+    let mut old = Peer::join(&address, "old");
     let connection = accept(&*server);
     assert_eq!(
         (connection.peer().as_str(), connection.grant()),
@@ -98,10 +92,7 @@ fn pymaseps_peers_come_by_a_listener_of_their_own(shell: Shell) {
     old.write(&frame(b"hi"));
     assert_eq!(connection.recv(), Ok(masep::Frame::new("hi")));
     // The main one is as before, and this one speaks nothing else.
-    let mut other = Peer::connect(server.address());
-    other.write(&frame(b"other"));
-    other.expect(b"engine");
-    other.expect(b"BYE");
+    Peer::join(server.address(), "other").expect_bye();
     let client = shell.connect("new", format!("masep://{address}"), Options::default());
     assert!(client.is_err());
     // Both end with the server.

@@ -6,7 +6,7 @@ use masep::CloseReason;
 use masep::access::{Grant, Subject};
 
 use super::{House, bye, grants, talk, tokens};
-use crate::shells::{Options, Peer, Shell, accept, frame, of_each_pair, of_each_shell};
+use crate::shells::{Options, Peer, Shell, accept, of_each_pair, of_each_shell};
 
 of_each_pair! {
     a_token_that_is_taken_out_ends_its_connections
@@ -95,10 +95,7 @@ fn an_address_is_banned(shell: Shell) {
         peer.expect(b"BYE");
         assert_eq!(connection.end(), CloseReason::Kicked);
     }
-    let mut peer = Peer::connect(server.address());
-    peer.write(&frame(b"c"));
-    peer.expect(b"engine");
-    peer.expect(b"BYE");
+    Peer::join(server.address(), "c").expect_bye();
     assert!(server.unban(subject()));
     let peer = Peer::join(server.address(), "d");
     drop((peer, accept(&*server)));

@@ -10,7 +10,7 @@ use masep::{Action, Element, Player, Role};
 
 use super::{grants, tokens};
 use crate::shells::directory::Directory;
-use crate::shells::{Peer, Shell, frame, of_each_shell, until};
+use crate::shells::{Peer, Shell, of_each_shell, until};
 
 of_each_shell! { a_table_takes_those_with_tokens_and_nobody_else }
 
@@ -79,9 +79,7 @@ fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
         ends(comes(address, id, token, role), 0, expected);
     }
     // At the address of those with tokens, one of pymasep's protocol is nobody; it has an address of its own.
-    let mut old = Peer::connect(table.pymasep_address());
-    old.write(&frame(b"old"));
-    old.expect(b"engine");
+    let old = Peer::join(table.pymasep_address(), "old");
 
     let sits = |seat| comes(address, seat, Some(seat), Role::Actor);
     let (red, blue) = (sits("red"), sits("blue"));
