@@ -89,7 +89,7 @@ pub use handler::HandlerCall;
 pub use hello::{HelloFailure, OtherProfile};
 pub use known::KnownPymasep;
 pub use memory::FrameMemory;
-pub use signals::{Action, Event, Pushed, Read, Room, Want, Wants, Write};
+pub use signals::{Action, Actions, Event, Pushed, Read, Room, Want, Wants, Write};
 pub use transmit::Transmit;
 pub use writing::{PushError, TooLarge};
 
@@ -624,14 +624,12 @@ impl Connection {
 
     /// The next thing that is to be done to the stream.
     pub fn poll_action(&mut self) -> Option<Action> {
-        Some(match self.actions.take_first() {
-            action::QUICK_ACK => Action::QuickAck,
-            action::DELAY_ACK => Action::DelayAck,
-            action::HALF_CLOSE => Action::HalfClose,
-            action::CLOSE => Action::Close,
-            action::RESET => Action::Reset,
-            _ => return None,
-        })
+        Action::of(self.actions.take_first())
+    }
+
+    /// All that is to be done to the stream now.
+    pub const fn take_actions(&mut self) -> Actions {
+        Actions::take(&mut self.actions)
     }
 
     /// The next event, in the order in which they happen. The same event is not kept twice.

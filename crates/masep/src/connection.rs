@@ -15,7 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[cfg(not(masep_model))]
 use masep_proto::connection::Want;
@@ -107,12 +107,6 @@ impl Connection {
 
     handle_calls!();
 
-    /// The time of the last round trip of a ping (protocol 2): one is sent after a heartbeat without anything else
-    /// ([`Limits::heartbeat`](crate::Limits::heartbeat)), and by [`ping`](Self::ping). `None` before the first.
-    pub fn rtt(&self) -> Option<Duration> {
-        self.shared.look_at(|core| core.rtt())
-    }
-
     /// Asks the peer for a sign of life, which gives [`rtt`](Self::rtt) when it has come. False if none was asked for: in
     /// pymasep's protocol, where the connection has ended, and while another one is under way that is not a second old.
     /// Does not wait.
@@ -129,14 +123,6 @@ impl Connection {
     /// [`SendError::TooLarge`] for one of more than 4,096 bytes.
     pub fn notice(&self, notice: Notice) -> Result<(), SendError> {
         self.shared.notice(notice)
-    }
-
-    /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
-    /// end (protocol 2). They are read with the frames, which they may have overtaken, so ask after one has been
-    /// received, or receive by [`recv_or_notice`](Self::recv_or_notice); a handler is told
-    /// ([`SocketHandler::on_notice`](crate::SocketHandler::on_notice)). The latest 16 are kept. Does not wait.
-    pub fn try_notice(&self) -> Option<Notice> {
-        self.shared.lock().core.poll_notice()
     }
 
     /// The form of messages on this connection, and of the data of turns beside them: for a table's peer made by hand.

@@ -167,6 +167,22 @@ macro_rules! handle_calls {
             self.shared.look_at(|core| core.welcome().cloned())
         }
 
+        /// The time of the last round trip of a ping (protocol 2): one is sent by [`ping`](Self::ping), and after a heartbeat
+        /// without anything else ([`Limits::heartbeat`](crate::Limits::heartbeat)); without async, by a call that waits.
+        /// `None` before the first. The answer counts when it is read: without async by a call that receives, so the time
+        /// until such a call is in it.
+        pub fn rtt(&self) -> Option<std::time::Duration> {
+            self.shared.look_at(|core| core.rtt())
+        }
+
+        /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is
+        /// no end (protocol 2). They are read with the frames, which they may have overtaken, so ask after one has been
+        /// received, or with async receive by [`recv_or_notice`](crate::Connection::recv_or_notice); a handler is told. The
+        /// latest 16 are kept. Does not wait.
+        pub fn try_notice(&self) -> Option<masep_proto::protocol2::Notice> {
+            self.shared.lock().core.poll_notice()
+        }
+
         /// The peer's rights, by its access token; `None` at a client, and at a server that asks for no tokens.
         pub fn grant(&self) -> Option<&crate::access::Grant> {
             self.shared.info.grant()

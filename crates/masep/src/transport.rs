@@ -29,7 +29,7 @@ use std::net::Shutdown;
 use std::task::{Context, Poll};
 
 use masep_proto::Limits;
-use masep_proto::connection::{Transmit, Write};
+use masep_proto::connection::{Action, Transmit, Write};
 use masep_proto::tls::LayerState;
 
 use crate::{Address, SocketOptions};
@@ -247,6 +247,17 @@ pub(crate) fn prepare_accepted(
 pub(crate) fn note_peer(stream: &(impl Stream + ?Sized), splits_frames: bool) {
     if !splits_frames && let Some(tcp) = stream.tcp() {
         tcp.send_unpaced();
+    }
+}
+
+/// Does to a stream what its connection wants done. A close is left to the owner of the stream.
+pub(crate) fn act(stream: &(impl Stream + ?Sized), action: Action) {
+    match (action, stream.tcp()) {
+        (Action::QuickAck, Some(tcp)) => tcp.acknowledge(),
+        (Action::DelayAck, Some(tcp)) => tcp.withhold_acknowledgement(),
+        (Action::HalfClose, _) => drop(stream.shutdown(Shutdown::Write)),
+        (Action::Reset, _) => stream.reset_on_drop(),
+        (Action::Close, _) | (_, None) => {}
     }
 }
 

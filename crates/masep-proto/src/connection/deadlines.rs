@@ -156,7 +156,7 @@ impl Connection {
         let idle_time = self.config.limits.idle_time;
         let silent_time = match &self.masep {
             None => idle_time?,
-            Some(_) => shorter(idle_time, self.life_time())?,
+            Some(_) => earlier(idle_time, self.life_time())?,
         };
         let listens = matches!(self.phase, Phase::Open | Phase::Draining)
             && !self.is_settled()
@@ -170,16 +170,8 @@ impl Connection {
     }
 }
 
-/// The shorter of two times, where `None` is for ever.
-fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// The earlier of two deadlines, where `None` is never.
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+/// The earlier of two deadlines, where `None` is never, or the shorter of two times.
+pub(super) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

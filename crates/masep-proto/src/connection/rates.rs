@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::deadlines::earlier;
 use super::{Connection, Phase};
 use crate::{CloseReason, Limit, LimitExceeded, Limits};
 
@@ -180,10 +181,7 @@ impl Rates {
     /// When the frame that waits comes through, or the connection ends.
     fn wakes_at(&self) -> Option<Instant> {
         let held = self.held?;
-        match (held.until, self.behind_until) {
-            (Some(until), Some(end)) => Some(until.min(end)),
-            (until, end) => until.or(end),
-        }
+        earlier(held.until, self.behind_until)
     }
 }
 

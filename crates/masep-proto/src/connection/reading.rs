@@ -52,14 +52,14 @@ impl Connection {
         self.note_change();
     }
 
-    /// [`put_room`](Self::put_room) after a read that did not fail. Looks at the clock only if the time matters, which
-    /// it does not for whole frames of pymasep's protocol.
+    /// [`put_room`](Self::put_room) that looks at the clock only if the time matters, which it does not for whole frames of
+    /// pymasep's protocol.
     #[inline]
-    pub fn put_bytes(&mut self, room: Room, mut clock: impl FnMut() -> Instant) {
+    pub fn put_read(&mut self, room: Room, read: Read, mut clock: impl FnMut() -> Instant) {
         let kept = self.masep.as_deref_mut();
         let bytes = self.inbound.put_room(room, kept);
-        if !self.take_whole_frames(bytes, &mut clock) {
-            self.take_back(bytes, Read::Bytes, clock());
+        if read != Read::Bytes || !self.take_whole_frames(bytes, &mut clock) {
+            self.take_back(bytes, read, clock());
             self.note_change();
         }
     }

@@ -1,7 +1,9 @@
 //! The types in which a shell and a connection talk to each other.
 
 use std::io;
+use std::mem;
 
+use super::action;
 use crate::tls::TlsFault;
 
 /// Room for one read: bytes that the shell reads are appended to [`buffer`](Self::buffer), within its capacity.
@@ -143,6 +145,43 @@ pub enum Action {
     Close,
     /// Close the stream so that the peer finds an error instead of its end.
     Reset,
+}
+
+impl Action {
+    pub(super) const fn of(bit: u16) -> Option<Self> {
+        Some(match bit {
+            action::QUICK_ACK => Self::QuickAck,
+            action::DELAY_ACK => Self::DelayAck,
+            action::HALF_CLOSE => Self::HalfClose,
+            action::CLOSE => Self::Close,
+            action::RESET => Self::Reset,
+            _ => return None,
+        })
+    }
+}
+
+/// The things that are to be done to the stream, in their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Actions(Pending);
+
+impl Actions {
+    pub(super) const fn take(pending: &mut Pending) -> Self {
+        Self(mem::replace(pending, Pending(0)))
+    }
+
+    /// True if the stream is to be closed.
+    #[inline]
+    pub const fn close(self) -> bool {
+        self.0.0 & (action::CLOSE | action::RESET) != 0
+    }
+}
+
+impl Iterator for Actions {
+    type Item = Action;
+
+    fn next(&mut self) -> Option<Action> {
+        Action::of(self.0.take_first())
+    }
 }
 
 /// A thing that has happened.

@@ -143,12 +143,13 @@ impl Connection {
         let socket = socket.map(|stream| stream.0.as_fd().try_clone_to_owned());
         let socket = socket.transpose()?;
         state.note_use();
-        state.attach_loop(LoopHandle {
+        state.roles.event_loop = Some(LoopHandle {
             wakeups: event_loop.wakeups.clone(),
             key,
             thread: thread::current().id(),
         });
-        let is_kept = state.is_kept();
+        state.roles.looks_until = None;
+        let is_kept = state.roles.is_watched;
         drop(state);
         if is_kept {
             // The keeper lets go of it.
@@ -177,8 +178,8 @@ impl Connection {
             state = shared.read(state, Wait::No);
             state = shared.advance(state);
         }
-        if state.is_closed || state.core.is_over() {
-            state.leave_loop();
+        if state.core.is_closed() || state.core.is_over() {
+            state.roles.event_loop = None;
             shared.unlock(state);
             return None;
         }
@@ -231,6 +232,6 @@ impl Connection {
     /// True if the peer was told of the end, or cannot be.
     pub fn is_closed(&self) -> bool {
         let state = self.shared().lock();
-        state.is_closed || state.core.is_over()
+        state.core.is_closed() || state.core.is_over()
     }
 }

@@ -8,7 +8,6 @@ mod sending;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use masep_proto::connection::{Config, Connection as Core};
 use masep_proto::protocol2::Bye;
@@ -86,13 +85,6 @@ impl Connection {
 
     handle_calls!();
 
-    /// The time of the last round trip of a ping (protocol 2): one is sent by [`ping`](Self::ping), and by a call that
-    /// waits after a heartbeat without anything else ([`Limits::heartbeat`]). `None` before the first. The answer
-    /// counts when a call that receives has read it, so the time until such a call is in it.
-    pub fn rtt(&self) -> Option<Duration> {
-        self.shared().lock().core.rtt()
-    }
-
     /// Another handle of the socket, a [`TcpStream`](std::net::TcpStream) or a
     /// [`UnixStream`](std::os::unix::net::UnixStream) by what it is, for its options, its addresses, or to wait until it is readable
     /// in an event loop: then [`try_recv`](Self::try_recv) may have something. The socket is open as
@@ -104,7 +96,7 @@ impl Connection {
     pub fn socket(&self) -> io::Result<OwnedFd> {
         let state = self.shared().lock();
         match &state.stream {
-            Some(stream) if !state.is_closed || state.keeps_socket() => {
+            Some(stream) if !state.core.is_closed() || state.keeps_socket() => {
                 stream.0.as_fd().try_clone_to_owned()
             }
             _ => Err(io::ErrorKind::NotConnected.into()),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::Bye;
 
 use super::TimedOut;
@@ -24,50 +25,41 @@ impl Shared {
 
     /// Ends the connection for this reason. Frames in the queue are written as long as the peer takes some of them.
     pub(super) fn begin_end(self: &Arc<Self>, reason: CloseReason) {
-        self.change(|state, now| {
-            state.note_own_end();
-            state.core.end(reason, now);
-        });
+        self.end_by(|core, now| core.end(reason, now));
     }
 
     /// The same as a call asks for it, with words for a peer that can be told some.
     pub(super) fn begin_end_with(self: &Arc<Self>, bye: Bye) {
-        self.change(|state, now| {
-            state.note_own_end();
-            state.core.end_with(bye, now);
-        });
+        self.end_by(|core, now| core.end_with(bye, now));
     }
 
     pub(super) fn abort(self: &Arc<Self>, reason: CloseReason) {
-        self.change(|state, now| {
-            state.note_own_end();
-            state.core.abort(reason, now);
-            self.note_other_reason(state);
-        });
+        self.end_by(|core, now| core.abort(reason, now));
     }
 
     /// Ends the connection because a frame that was taken out is lost. However it has ended meanwhile, that is the reason.
     pub(super) fn lose(self: &Arc<Self>, reason: CloseReason) {
-        self.change(|state, now| {
-            state.note_own_end();
-            state.core.lose(reason, now);
-            self.note_other_reason(state);
-        });
+        self.end_by(|core, now| core.lose(reason, now));
     }
 
-    /// The core has another reason than it told of: frames were lost behind an end.
-    fn note_other_reason(&self, state: &State) {
-        if let (Some(told), Some(reason)) = (self.ended.get(), state.core.reason())
-            && told != reason
-        {
-            let _ = self.lost.set(reason.clone());
-        }
+    /// This side ends the connection by a change of the core.
+    fn end_by(self: &Arc<Self>, end: impl FnOnce(&mut Core, Instant)) {
+        self.change(|state, now| {
+            state.note_own_end();
+            end(&mut state.core, now);
+            // Another reason than it told of: frames were lost behind an end.
+            if let (Some(told), Some(reason)) = (self.ended.get(), state.core.reason())
+                && told != reason
+            {
+                let _ = self.lost.set(reason.clone());
+            }
+        });
     }
 
     /// Waits until the peer was told of the end, and drives the connection there.
     pub(super) fn wait_closed(self: &Arc<Self>, until: Option<Instant>) -> Result<(), TimedOut> {
         self.drive(until, Awaits::Room, |state| {
-            let is_closed = state.is_closed || state.core.is_over();
+            let is_closed = state.core.is_closed() || state.core.is_over();
             is_closed.then(|| state.see_end())
         })
     }

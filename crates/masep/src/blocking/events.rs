@@ -68,7 +68,6 @@ impl Shared {
                     }
                 }
                 Event::Closed => {
-                    state.is_closed = true;
                     state.hearing = Hearing::begin_for(&mut state.core);
                     // Of a stream that is shut the end of the peer's side cannot be heard any more.
                     if state.roles.is_shut {

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use self::steps::MAY_READ;
 use super::poller::{Additions, Poller};
 use super::shared::Shared;
 use super::stream::{Readiness, Stream, after};
@@ -112,7 +111,7 @@ pub(super) fn watch(shared: &Arc<Shared>) {
 
 /// The same for a connection that has just come, whose first bytes may be here.
 pub(super) fn hear(shared: &Arc<Shared>) {
-    see_to(shared, MAY_READ);
+    see_to(shared, Readiness::READS);
 }
 
 fn see_to(shared: &Arc<Shared>, found: Readiness) {
@@ -152,10 +151,15 @@ fn place(shared: &Arc<Shared>, watch: Watch) {
         Ok(())
     });
     if let Err(error) = placed {
-        tracing::warn!("no way to wait for what is left of a connection: {error}");
-        shared.give_back(false);
-        shared.leave_at_once();
+        give_up(shared, &error);
     }
+}
+
+/// Leaves a connection for which the keeper cannot wait.
+fn give_up(shared: &Arc<Shared>, error: &io::Error) {
+    tracing::warn!("no way to wait for what is left of a connection: {error}");
+    shared.give_back(false);
+    shared.leave_at_once();
 }
 
 /// Calls with the thread, which is started if need be.
@@ -323,9 +327,7 @@ impl Kept {
         };
         let key = shared.info.id.as_key();
         if let Err(error) = self.poller.add(key, &watch.stream, watch.wanted) {
-            tracing::warn!("no way to wait for what is left of a connection: {error}");
-            shared.give_back(false);
-            return shared.leave_at_once();
+            return give_up(&shared, &error);
         }
         self.keep(shared, watch);
     }

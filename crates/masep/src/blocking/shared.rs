@@ -48,11 +48,10 @@ pub(super) struct State {
     /// `None` when it is closed.
     pub(super) stream: Option<Arc<Stream>>,
     pub(super) roles: Roles,
-    /// True if the end was told to the peer, and then to the handler.
-    pub(super) is_closed: bool,
-    /// From then on until the stream is closed, if it is awaited that the peer does so.
+    /// From the time on when the end was told to the peer, until the stream is closed, if it is awaited that the peer does so.
     pub(super) hearing: Option<Hearing>,
     pub(super) seen: Seen,
+    /// True if the end was told to the handler too.
     pub(super) is_told: bool,
     /// The guard of the first handle, from the verdict until somebody gets it.
     pub(super) first: Option<Arc<DropGuard>>,
@@ -83,7 +82,7 @@ impl Deref for DropGuard {
 
 impl Drop for DropGuard {
     fn drop(&mut self) {
-        self.0.lock().leave_loop();
+        self.0.lock().roles.event_loop = None;
         // It may have been put in when all was told.
         self.0.registry.remove(&self.0.info);
         self.0.end(CloseReason::LocalBye);
@@ -122,7 +121,6 @@ impl Shared {
                 batch: Batch::new(),
                 stream: Some(Arc::new(Stream(socket))),
                 roles: Roles::default(),
-                is_closed: false,
                 hearing: None,
                 seen: Seen::default(),
                 is_told: false,

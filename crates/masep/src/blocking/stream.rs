@@ -35,12 +35,18 @@ pub(super) struct Readiness {
 }
 
 /// The readiness of a pipe that wakes a thread.
-pub(super) const WOKEN: Readiness = Readiness {
-    reads: true,
-    writes: false,
-};
+pub(super) const WOKEN: Readiness = Readiness::READS;
 
 impl Readiness {
+    pub(super) const READS: Self = Self {
+        reads: true,
+        writes: false,
+    };
+    pub(super) const WRITES: Self = Self {
+        reads: false,
+        writes: true,
+    };
+
     /// Those that are wanted.
     pub(super) const fn of(self, wanted: Self) -> Self {
         Self {
@@ -105,14 +111,11 @@ impl Stream {
     }
 
     pub(super) fn act(&self, action: Action) {
-        match (action, self.0.tcp()) {
-            (Action::QuickAck, Some(tcp)) => tcp.acknowledge(),
-            (Action::DelayAck, Some(tcp)) => tcp.withhold_acknowledgement(),
-            (Action::QuickAck | Action::DelayAck, None) => {}
-            (Action::HalfClose, _) => drop(self.0.shutdown(Shutdown::Write)),
-            (Action::Close, _) => drop(self.0.shutdown(Shutdown::Both)),
+        match action {
+            Action::Close => drop(self.0.shutdown(Shutdown::Both)),
             // At once, though others may still wait with it; or when they, who are woken, let go of it.
-            (Action::Reset, _) => self.0.reset(),
+            Action::Reset => self.0.reset(),
+            action => transport::act(&self.0, action),
         }
     }
 
@@ -124,11 +127,7 @@ impl Stream {
 
     /// True if the socket is writable now, or broken.
     pub(super) fn is_writable(&self) -> bool {
-        let wanted = Readiness {
-            reads: false,
-            writes: true,
-        };
-        let mut asked = [poll_fd(&self.0, wanted)];
+        let mut asked = [poll_fd(&self.0, Readiness::WRITES)];
         poll(&mut asked, Some(&Timespec::default())).is_ok() && readiness(&asked[0]).writes
     }
 

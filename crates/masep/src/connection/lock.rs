@@ -1,16 +1,15 @@
 //! The lock of a connection's state. The call that unlocks it then makes the calls of the stream that the connection wants by
 //! now, and wakes the tasks for which something has changed.
 
-use std::net::Shutdown;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
 
-use masep_proto::connection::{Action, Event};
+use masep_proto::connection::{Actions, Event};
 
 use super::shared::State;
 use crate::sync::MutexGuard;
-use crate::transport::Transport;
+use crate::transport::{self, Transport};
 
 /// The locked state of a connection. `None` only while it is being unlocked.
 pub(crate) struct Locked<'a>(Option<MutexGuard<'a, State>>);
@@ -87,26 +86,15 @@ impl<'a> Locked<'a> {
 #[derive(Default)]
 struct Effects {
     stream: Option<Arc<dyn Transport>>,
-    acknowledge: Option<bool>,
-    half_close: bool,
-    reset: bool,
+    actions: Actions,
     wakers: Vec<Waker>,
 }
 
 impl Drop for Effects {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            match (self.acknowledge, stream.tcp()) {
-                (Some(true), Some(tcp)) => tcp.acknowledge(),
-                (Some(false), Some(tcp)) => tcp.withhold_acknowledgement(),
-                _ => {}
-            }
-            if self.half_close {
-                let _ = stream.shutdown(Shutdown::Write);
-            }
-            if self.reset {
-                stream.reset_on_drop();
-            }
+            self.actions
+                .for_each(|action| transport::act(&*stream, action));
         }
         self.wakers.drain(..).for_each(Waker::wake);
     }
@@ -125,8 +113,12 @@ impl State {
     /// Takes the actions and events of the core: the work that is to be done for others.
     fn settle(&mut self) -> Effects {
         let mut effects = Effects::default();
-        while let Some(action) = self.core.poll_action() {
-            self.carry_out(action, &mut effects);
+        effects.actions = self.core.take_actions();
+        if effects.actions.close() {
+            effects.stream = self.stream.take();
+            (self.reader, self.writer) = (None, None);
+        } else if self.stream.is_some() && effects.actions.count() > 0 {
+            effects.stream.clone_from(&self.stream);
         }
         while let Some(event) = self.core.poll_event() {
             self.note(event);
@@ -137,22 +129,6 @@ impl State {
         }
         effects.wakers = std::mem::take(&mut self.woken);
         effects
-    }
-
-    #[cold]
-    fn carry_out(&mut self, action: Action, effects: &mut Effects) {
-        match action {
-            Action::QuickAck => effects.acknowledge = Some(true),
-            Action::DelayAck => effects.acknowledge = Some(false),
-            Action::HalfClose => effects.half_close = true,
-            Action::Close | Action::Reset => {
-                effects.reset = action == Action::Reset;
-                effects.stream = self.stream.take();
-                (self.reader, self.writer) = (None, None);
-                return;
-            }
-        }
-        effects.stream.clone_from(&self.stream);
     }
 
     fn note(&mut self, event: Event) {

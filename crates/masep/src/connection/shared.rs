@@ -86,8 +86,8 @@ impl State {
     /// The oldest frame that has arrived.
     #[inline]
     pub(crate) fn next_frame(&mut self) -> Option<Frame> {
-        if self.batch.is_empty() {
-            self.look_at_clock();
+        if self.batch.is_empty() && self.core.takes_by_time() {
+            self.last_time = now();
         }
         self.core.next_frame(&mut self.batch, self.last_time)
     }
@@ -99,16 +99,10 @@ impl State {
         batch: &mut Batch,
         frame: &mut Option<Frame>,
     ) -> Option<HandlerCall> {
-        self.look_at_clock();
-        self.core.next_for_handler(batch, frame, self.last_time)
-    }
-
-    /// Looks at the clock, if frames cannot be taken by the time of an earlier call.
-    #[inline]
-    fn look_at_clock(&mut self) {
         if self.core.takes_by_time() {
             self.last_time = now();
         }
+        self.core.next_for_handler(batch, frame, self.last_time)
     }
 
     /// Has this task woken when all that was queued is written. Ready if it is.

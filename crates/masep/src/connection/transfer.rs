@@ -71,19 +71,13 @@ impl Shared {
         if locked.stream.is_some() {
             locked.reader = stream;
         }
-        if read == Read::Bytes {
-            let State {
-                core, last_time, ..
-            } = &mut *locked;
-            core.put_bytes(room, || {
-                *last_time = now();
-                *last_time
-            });
-        } else {
-            locked.last_time = now();
-            let time = locked.last_time;
-            locked.core.put_room(room, read, time);
-        }
+        let State {
+            core, last_time, ..
+        } = &mut *locked;
+        core.put_read(room, read, || {
+            *last_time = now();
+            *last_time
+        });
         if std::mem::take(&mut locked.awaits_room) {
             let first = locked.receivers.wake_first();
             locked.wake(first);

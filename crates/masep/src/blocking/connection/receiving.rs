@@ -5,7 +5,6 @@ use std::time::Duration;
 use masep_proto::connection::HandlerCall;
 #[cfg(not(masep_model))]
 use masep_proto::connection::Want;
-use masep_proto::protocol2::Notice;
 use masep_proto::{Frame, Message};
 
 use super::Connection;
@@ -124,13 +123,6 @@ impl Connection {
             seen += newest.size() + 2;
         }
         Ok(Some(newest))
-    }
-
-    /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
-    /// end (protocol 2). They are read by the calls that receive frames, which they may have overtaken, so ask after one of
-    /// those; a handler is told ([`SocketHandler::on_notice`](crate::blocking::SocketHandler::on_notice)). The latest 16 are kept. Never blocks.
-    pub fn try_notice(&self) -> Option<Notice> {
-        self.shared().lock().core.poll_notice()
     }
 
     /// The next thing that a handler is called for; a frame goes into its place. Blocks as [`recv`](Self::recv).

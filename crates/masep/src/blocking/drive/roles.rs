@@ -42,7 +42,7 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) rest: Rest,
     /// The keeper reads until then, though nobody waits.
     pub(in crate::blocking) looks_until: Option<Instant>,
-    /// The event loop that drives the connection in place of the keeper.
+    /// The event loop that drives the connection, in place of the keeper and of every thread that does not wait for it.
     pub(in crate::blocking) event_loop: Option<LoopHandle>,
     /// A read that waits ends after this time, which is the socket's.
     pub(in crate::blocking) read_time: Option<Duration>,
@@ -86,26 +86,27 @@ impl State {
         if self.roles.read_time.is_some_and(is_right) {
             return true;
         }
+        self.set_read_time(left)
+    }
+
+    /// Has a read that waits give up after this time. False if it would not.
+    fn set_read_time(&mut self, time: Duration) -> bool {
         let is_set = !self.roles.keeps_read_time
-            && (self.stream.as_ref()).is_some_and(|stream| stream.0.set_read_time(left).is_ok());
+            && (self.stream.as_ref()).is_some_and(|stream| stream.0.set_read_time(time).is_ok());
         if is_set {
-            self.roles.read_time = Some(left);
+            self.roles.read_time = Some(time);
         }
         is_set
     }
 
-    /// Has a read that waits give up after this time. False if it would not.
+    /// Has a read that waits give up after this short time. False if it would not.
     #[cfg(not(masep_model))]
     pub(in crate::blocking) fn begin_short_reads(&mut self, time: Duration) -> bool {
         if self.roles.read_time == Some(time) {
             return true;
         }
-        let is_set = !self.roles.keeps_read_time
-            && (self.stream.as_ref()).is_some_and(|stream| stream.0.set_read_time(time).is_ok());
-        if is_set {
-            self.roles.read_time = Some(time);
-            self.roles.reads_shortly = true;
-        }
+        let is_set = self.set_read_time(time);
+        self.roles.reads_shortly |= is_set;
         is_set
     }
 
@@ -211,25 +212,9 @@ impl State {
         }
     }
 
-    /// Has an event loop drive the connection, and no other thread that does not wait for it.
-    pub(in crate::blocking) fn attach_loop(&mut self, event_loop: LoopHandle) {
-        self.roles.event_loop = Some(event_loop);
-        self.roles.looks_until = None;
-    }
-
-    /// The event loop is left.
-    pub(in crate::blocking) fn leave_loop(&mut self) {
-        self.roles.event_loop = None;
-    }
-
     /// True if an event loop drives the connection.
     pub(in crate::blocking) const fn has_event_loop(&self) -> bool {
         self.roles.event_loop.is_some()
-    }
-
-    /// True if the keeper has the connection.
-    pub(in crate::blocking) const fn is_kept(&self) -> bool {
-        self.roles.is_watched
     }
 
     /// True if something is to be done that no call waits for.

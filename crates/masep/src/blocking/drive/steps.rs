@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use masep_proto::Frame;
-use masep_proto::connection::{Action, Read, Room, Transmit, Want, Write};
+use masep_proto::connection::{Actions, Read, Room, Transmit, Want, Write};
 use masep_proto::tls::TlsFault;
 
 use super::{Guard, is_past};
@@ -30,16 +30,14 @@ impl Shared {
     #[cold]
     fn carry_out<'a>(self: &'a Arc<Self>, mut state: Guard<'a>, news: Option<News>) -> Guard<'a> {
         self.notify(&state);
-        let actions: Vec<Action> = if state.holds_actions() {
-            Vec::new()
-        } else {
-            std::iter::from_fn(|| state.core.poll_action()).collect()
-        };
+        let mut actions = Actions::default();
+        if !state.holds_actions() {
+            actions = state.core.take_actions();
+        }
         let asks = state.asks_when_sent();
         state.roles.asked |= asks;
-        let is_last = |action: &Action| matches!(action, Action::Close | Action::Reset);
         let stream = state.stream.clone();
-        if actions.iter().any(is_last) && !state.keeps_socket() {
+        if actions.close() && !state.keeps_socket() {
             state.stream = None;
         }
         drop(state);
@@ -53,7 +51,7 @@ impl Shared {
         }
         let mut tells = true;
         if let Some(stream) = stream {
-            actions.into_iter().for_each(|action| stream.act(action));
+            actions.for_each(|action| stream.act(action));
             tells = !asks || stream.tell_when_sent();
         }
         let mut state = self.lock();
@@ -131,16 +129,11 @@ impl Shared {
             Read::End | Read::Tls(TlsFault::Truncated) if state.roles.is_shut => Read::Blocked,
             outcome => outcome,
         };
-        if outcome == Read::Bytes {
-            let State { core, now, .. } = &mut *state;
-            core.put_bytes(room, || {
-                *now = sync::now();
-                *now
-            });
-        } else {
-            let now = state.tick();
-            state.core.put_room(room, outcome, now);
-        }
+        let State { core, now, .. } = &mut *state;
+        core.put_read(room, outcome, || {
+            *now = sync::now();
+            *now
+        });
         self.notify(&state);
         state
     }

@@ -17,17 +17,6 @@ use crate::sync::earlier;
 /// of them are looked at together: a process that opens and ends connections all the time does not wake up for each.
 const REST: Duration = Duration::from_millis(5);
 
-/// The readiness of a stream that was asked to tell when all is sent.
-const ALL_SENT: Readiness = Readiness {
-    reads: false,
-    writes: true,
-};
-/// The readiness of a stream that may have something to read.
-pub(super) const MAY_READ: Readiness = Readiness {
-    reads: true,
-    writes: false,
-};
-
 impl Shared {
     /// Finds out which thread takes the step that is due. If it is this one, it calls [`step`](Self::step).
     pub(super) fn begin_step(&self) -> Stepping {
@@ -56,7 +45,7 @@ impl Shared {
         let found = match state.roles.rest {
             Rest::Now => {
                 state.roles.rest = Rest::Over;
-                MAY_READ
+                Readiness::READS
             }
             Rest::Due | Rest::Over => found,
         };
@@ -92,11 +81,14 @@ impl Shared {
                 let is_sent = stream.is_writable();
                 state = self.lock();
                 if is_sent {
-                    state = self.found_by(state, ALL_SENT);
+                    state = self.found_by(state, Readiness::WRITES);
                 }
                 continue;
             }
-            if wanted == MAY_READ && state.hearing.is_some() && state.roles.rest == Rest::Due {
+            if wanted == Readiness::READS
+                && state.hearing.is_some()
+                && state.roles.rest == Rest::Due
+            {
                 state.roles.rest = Rest::Now;
                 wanted = Readiness::default();
                 until = earlier(until, state.tick().checked_add(REST));
