@@ -26,6 +26,7 @@ mod unix;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 
 use masep_proto::Limits;
@@ -102,22 +103,33 @@ pub trait Stream: Send + Sync + 'static {
     }
 }
 
-/// The options of a stream of TCP.
+/// The options of a stream of TCP. By default they are those of its [socket](Self::socket), or none.
 pub trait TcpOptions {
+    /// The socket of the system of which these are the options, if there is one. By default there is none.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Sets what the bounds and options ask of the network itself, such as keep-alive. Called once, before anything else.
     ///
     /// # Errors
     /// The stream is of no use then, and is dropped.
-    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()>;
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
+        self.socket()
+            .map_or(Ok(()), |socket| tcp::set_options(&socket, limits, options))
+    }
 
     /// True if [`prepare`](Self::prepare) has nothing to do, as on a stream whose options are those of the socket that
-    /// listened. By default it has.
-    fn is_prepared(&self, _limits: &Limits) -> bool {
-        false
+    /// listened.
+    fn is_prepared(&self, limits: &Limits) -> bool {
+        self.socket()
+            .is_some_and(|socket| tcp::has_options(&socket, limits))
     }
 
     /// Has the system send without pauses between two ends of one machine, where it would make some.
-    fn send_unpaced(&self) {}
+    fn send_unpaced(&self) {
+        self.socket().iter().for_each(tcp::send_unpaced);
+    }
 
     /// Takes as [`Stream::try_write_vectored`] does, and begins a new segment behind these bytes, where the system has that:
     /// for a peer that takes the end of a segment for the end of a frame.
@@ -140,16 +152,21 @@ pub trait TcpOptions {
     }
 
     /// Asks for prompt acknowledgements of what arrives next (`TCP_QUICKACK`), for a peer that waits for them.
-    fn acknowledge(&self) {}
+    fn acknowledge(&self) {
+        self.socket().iter().for_each(tcp::rearm_quickack);
+    }
 
     /// Lets what arrives next wait for its acknowledgement, until it is answered or for as long as the system
     /// does (40 ms on Linux).
-    fn withhold_acknowledgement(&self) {}
+    fn withhold_acknowledgement(&self) {
+        self.socket().iter().for_each(tcp::withhold_acknowledgement);
+    }
 
     /// From here on the stream is writable when all that was written has been sent, so that closing loses nothing of
-    /// it. False if the system has no such option. By default it has not.
+    /// it. False if the system has no such option.
     fn tell_when_sent(&self) -> bool {
-        false
+        self.socket()
+            .is_some_and(|socket| tcp::tell_when_sent(&socket))
     }
 }
 

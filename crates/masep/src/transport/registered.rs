@@ -197,16 +197,8 @@ impl Transport for SocketTransport {
 }
 
 impl TcpOptions for SocketTransport {
-    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
-        tcp::set_options(self, limits, options)
-    }
-
-    fn is_prepared(&self, limits: &Limits) -> bool {
-        tcp::has_options(self, limits)
-    }
-
-    fn send_unpaced(&self) {
-        tcp::send_unpaced(self);
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
     }
 
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -219,18 +211,6 @@ impl TcpOptions for SocketTransport {
         self.try_send(bytes.len(), |socket| {
             send(socket, &[IoSlice::new(bytes)], socket::MORE_FOLLOWS)
         })
-    }
-
-    fn acknowledge(&self) {
-        tcp::rearm_quickack(self);
-    }
-
-    fn withhold_acknowledgement(&self) {
-        tcp::withhold_acknowledgement(self);
-    }
-
-    fn tell_when_sent(&self) -> bool {
-        tcp::tell_when_sent(self)
     }
 }
 

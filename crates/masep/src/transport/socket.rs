@@ -5,7 +5,6 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use masep_proto::Limits;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec};
@@ -14,7 +13,7 @@ use socket2::{SockAddr, SockRef};
 #[cfg(feature = "tls")]
 use super::tls::Layer;
 use super::{Stream, TcpOptions, tcp, unix};
-use crate::{Address, SocketOptions, sync};
+use crate::{Address, sync};
 #[cfg(feature = "tls")]
 use masep_proto::tls::LayerState;
 
@@ -189,16 +188,8 @@ impl Stream for Socket {
 }
 
 impl TcpOptions for Socket {
-    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
-        tcp::set_options(&self.descriptor, limits, options)
-    }
-
-    fn is_prepared(&self, limits: &Limits) -> bool {
-        tcp::has_options(&self.descriptor, limits)
-    }
-
-    fn send_unpaced(&self) {
-        tcp::send_unpaced(&self.descriptor);
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
     }
 
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -225,10 +216,6 @@ impl TcpOptions for Socket {
             return;
         }
         tcp::withhold_acknowledgement(&self.descriptor);
-    }
-
-    fn tell_when_sent(&self) -> bool {
-        tcp::tell_when_sent(&self.descriptor)
     }
 }
 
