@@ -51,6 +51,16 @@ impl Connection {
         }
     }
 
+    /// [`handle_timeout`](Self::handle_timeout) if the [deadline](Self::deadline) has passed: true if it had.
+    #[inline]
+    pub fn handle_due(&mut self, now: Instant) -> bool {
+        let is_due = passed(self.deadline(), now);
+        if is_due {
+            self.handle_timeout(now);
+        }
+        is_due
+    }
+
     /// Ends what has taken too long by now.
     pub fn handle_timeout(&mut self, now: Instant) {
         if passed(self.write_until, now) {

@@ -5,9 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use masep_proto::connection::{
-    Connection as Core, Event, FrameMemory, Heard, Protocols, PushError,
-};
+use masep_proto::connection::{Connection as Core, Event, FrameMemory, Heard, Protocols};
 use masep_proto::protocol2::Welcome;
 use masep_proto::{EncodeError, Frame, Limits, Message, PeerId, Pieces};
 
@@ -121,12 +119,7 @@ impl Connection {
                 drop(state);
                 return self.offer(frame);
             }
-            Err(error) => {
-                if matches!(error, PushError::Closed(_)) {
-                    state.see_end();
-                }
-                return Err(error.into());
-            }
+            Err(error) => return Err(state.tell(error)),
         };
         tracing::trace!(connection = %shared.info.id, bytes = size, "sending");
         let number = state.core.accepted();

@@ -17,7 +17,7 @@ use super::shared::{Shared, State};
 use super::stream::{Readiness, Wait};
 use crate::sync::{Instant, MutexGuard, earlier};
 
-pub(super) use roles::{Rest, Roles, is_past};
+pub(super) use roles::{Rest, Roles};
 
 /// The thing that a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,11 @@ impl Shared {
                 self.unlock(state);
                 return Ok(result);
             }
-            let (now, deadline) = (state.now, state.core.deadline());
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                state.core.handle_timeout(now);
-            } else if state.core.wants_write() == Want::Now {
+            let now = state.now;
+            if state.core.handle_due(now) {
+                continue;
+            }
+            if state.core.wants_write() == Want::Now {
                 state = self.write(state);
             } else {
                 state = self.await_once(state, &mut call)?;

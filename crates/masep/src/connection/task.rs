@@ -58,11 +58,8 @@ impl State {
     pub(super) fn needs_task(&self) -> bool {
         let wants = self.core.wants();
         let task = &self.task;
-        let is_due = || match (self.core.deadline(), task.wakes_at) {
-            (Some(due), Some(wakes_at)) => due < wakes_at,
-            (due, None) => due.is_some(),
-            (None, Some(_)) => false,
-        };
+        let is_early = |due| task.wakes_at.is_none_or(|wakes_at| due < wakes_at);
+        let is_due = || self.core.deadline().is_some_and(is_early);
         match wants.write {
             Want::Now => return true,
             Want::Ready if !task.sees_writes => return true,

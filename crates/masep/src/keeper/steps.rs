@@ -40,9 +40,7 @@ impl Keeper {
             }
         }
         let mut locked = self.shared.lock();
-        if locked.core.deadline().is_some_and(|due| due <= now()) {
-            locked.core.handle_timeout(now());
-        }
+        locked.core.handle_due(now());
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -128,9 +126,7 @@ fn rest<T>(
         && !(locked.wakes(context) && alarm.is_set_for(wakes_at))
         && let Poll::Ready(now) = alarm.poll(context, wakes_at)
     {
-        if locked.core.deadline().is_some_and(|due| due <= now) {
-            locked.core.handle_timeout(now);
-        }
+        locked.core.handle_due(now);
         end_deferral(deferral, &mut locked, now);
         return Step::Moved;
     }

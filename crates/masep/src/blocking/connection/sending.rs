@@ -97,13 +97,11 @@ impl Connection {
             let pushed = state
                 .core
                 .send(&mut Some(frame.into()), when_full, state.now);
-            match &pushed {
-                Err(PushError::Closed(_)) => state.see_end(),
+            if let Err(PushError::Full(_)) = &pushed {
                 // The policy has ended it.
-                Err(PushError::Full(_)) => state.note_own_end(),
-                _ => {}
+                state.note_own_end();
             }
-            pushed.map(drop).map_err(SendError::from)
+            pushed.map(drop).map_err(|error| state.tell(error))
         })
     }
 
@@ -252,13 +250,16 @@ impl State {
         match push(&mut self.core, self.now) {
             Ok(_) => Ok(Some(self.core.accepted())),
             Err(PushError::Full(_)) => Ok(None),
-            Err(error) => {
-                if matches!(error, PushError::Closed(_)) {
-                    self.see_end();
-                }
-                Err(error.into())
-            }
+            Err(error) => Err(self.tell(error)),
         }
+    }
+
+    /// The error of a call, which tells of the end if that is the reason.
+    pub(in crate::blocking) fn tell(&mut self, error: PushError) -> SendError {
+        if matches!(error, PushError::Closed(_)) {
+            self.see_end();
+        }
+        error.into()
     }
 
     /// An error if nothing can be sent any more.

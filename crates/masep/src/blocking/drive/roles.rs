@@ -228,7 +228,3 @@ impl State {
         self.core.wants().write != Want::Nothing && !self.roles.taken.writes
     }
 }
-
-pub(in crate::blocking) fn is_past(deadline: Option<Instant>, now: Instant) -> bool {
-    deadline.is_some_and(|deadline| deadline <= now)
-}

@@ -7,7 +7,7 @@ use masep_proto::Frame;
 use masep_proto::connection::{Actions, Read, Room, Transmit, Want, Write};
 use masep_proto::tls::TlsFault;
 
-use super::{Guard, is_past};
+use super::Guard;
 use crate::blocking::events::News;
 use crate::blocking::keeper;
 use crate::blocking::shared::{Shared, State};
@@ -187,9 +187,7 @@ impl Shared {
         found: Readiness,
     ) -> Guard<'a> {
         let now = state.now;
-        if is_past(state.core.deadline(), now) {
-            state.core.handle_timeout(now);
-        }
+        state.core.handle_due(now);
         self.found(state, found)
     }
 

@@ -8,7 +8,7 @@ use masep_proto::connection::Want;
 
 use super::{GENERATION, Stepping, Watch};
 use crate::CloseReason;
-use crate::blocking::drive::{Rest, is_past};
+use crate::blocking::drive::Rest;
 use crate::blocking::shared::Shared;
 use crate::blocking::stream::{Readiness, Wait};
 use crate::sync::earlier;
@@ -39,9 +39,7 @@ impl Shared {
     pub(super) fn step(self: &Arc<Self>, found: Readiness) -> Option<Watch> {
         let mut state = self.lock();
         let now = state.tick();
-        if is_past(state.roles.looks_until, now) {
-            state.roles.looks_until = None;
-        }
+        state.roles.looks_until.take_if(|until| *until <= now);
         let found = match state.roles.rest {
             Rest::Now => {
                 state.roles.rest = Rest::Over;
