@@ -22,7 +22,6 @@ use crate::sync::time::timeout;
 use crate::{CloseReason, Connection, SocketHandler};
 
 pub(crate) use alarm::Alarm;
-use steps::Deferral;
 
 /// The time that a call of a handler that tells of the end has, until the id is free.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -32,7 +31,6 @@ pub(crate) struct Keeper {
     shared: Arc<Shared>,
     membership: Membership,
     alarm: Alarm,
-    deferral: Deferral,
 }
 
 impl Keeper {
@@ -41,7 +39,6 @@ impl Keeper {
             shared,
             membership,
             alarm: Alarm::default(),
-            deferral: None,
         }
     }
 

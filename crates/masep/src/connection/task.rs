@@ -17,8 +17,8 @@ pub(crate) struct TaskState {
     pub(super) has_rested: bool,
     /// It reads what arrives, and not only what a caller leaves for too long.
     pub(crate) reads: bool,
-    /// It reads in a while what has arrived and no call has read.
-    pub(crate) defers_read: bool,
+    /// Bytes have arrived that no call has read: it reads them then. With the number of calls that had received.
+    pub(crate) deferral: Option<(Instant, u32)>,
     /// It has seen to it that somebody is woken when the stream is readable, and writable.
     pub(super) sees_reads: bool,
     pub(super) sees_writes: bool,
@@ -34,7 +34,7 @@ impl TaskState {
             is_awake: true,
             has_rested: false,
             reads: true,
-            defers_read: false,
+            deferral: None,
             sees_reads: false,
             sees_writes: false,
             wakes_at: None,
@@ -100,7 +100,7 @@ impl State {
     /// A call that received has gone, and no other waits: bytes that arrive wake the task.
     pub(crate) fn leave_reading(&mut self) {
         let is_left = std::mem::take(&mut self.wakes_receiver);
-        if !is_left || self.task.defers_read || self.task.is_awake {
+        if !is_left || self.task.deferral.is_some() || self.task.is_awake {
             return;
         }
         let (Some(stream), Some(waker)) = (&self.stream, &self.task.waker) else {
@@ -112,7 +112,6 @@ impl State {
                 .is_pending();
         if !is_quiet {
             // It takes its time: a timer for each frame would cost more than all else here.
-            self.task.defers_read = true;
             self.wake_task();
         }
     }

@@ -52,12 +52,7 @@ impl Keeper {
         busy: bool,
         done: &mut impl FnMut(&mut State) -> Option<T>,
     ) -> Step<T> {
-        let Self {
-            shared,
-            alarm,
-            deferral,
-            ..
-        } = self;
+        let Self { shared, alarm, .. } = self;
         let mut locked = shared.lock();
         let has_looked = locked.task_looks();
         if let Some(done) = done(&mut locked) {
@@ -74,7 +69,7 @@ impl Keeper {
             // Most often it was by bytes that have arrived.
             Poll::Ready(Reading::Woken)
         } else {
-            poll_readable(shared, deferral, &mut locked, busy, context)
+            poll_readable(shared, &mut locked, busy, context)
         };
         if let Poll::Ready(way) = way {
             locked = shared.read(locked, way);
@@ -93,7 +88,7 @@ impl Keeper {
                 return Step::Moved;
             }
         }
-        rest(alarm, deferral, locked, context)
+        rest(alarm, locked, context)
     }
 }
 
@@ -114,36 +109,26 @@ fn ask_whether_sent<'a>(
 }
 
 /// Handles time that has passed. If there is none, the task rests until there is something to do.
-fn rest<T>(
-    alarm: &mut Alarm,
-    deferral: &mut Deferral,
-    mut locked: Locked<'_>,
-    context: &mut Context<'_>,
-) -> Step<T> {
-    let deferred_until = deferral.map(|(until, _)| until);
+fn rest<T>(alarm: &mut Alarm, mut locked: Locked<'_>, context: &mut Context<'_>) -> Step<T> {
+    let deferred_until = locked.task.deferral.map(|(until, _)| until);
     let wakes_at = earlier(locked.core.deadline(), deferred_until);
     if let Some(wakes_at) = wakes_at
         && !(locked.wakes(context) && alarm.is_set_for(wakes_at))
         && let Poll::Ready(now) = alarm.poll(context, wakes_at)
     {
         locked.core.handle_due(now);
-        end_deferral(deferral, &mut locked, now);
+        end_deferral(&mut locked, now);
         return Step::Moved;
     }
-    locked.task.defers_read = deferred_until.is_some();
     let wants = locked.core.wants();
     locked.rest(context, wants, wakes_at);
     locked.let_go();
     Step::Rests
 }
 
-/// The time by which a call has to receive what has arrived, and the number of calls until then.
-pub(super) type Deferral = Option<(Instant, u32)>;
-
 /// True if the task reads what arrives.
 fn may_read(
     shared: &Shared,
-    deferral: &mut Deferral,
     state: &mut State,
     want: Want,
     busy: bool,
@@ -161,11 +146,11 @@ fn may_read(
     if !shared.calls_read() || want == Want::Now || state.task.reads {
         return true;
     }
-    if deferral.is_none() && state.receivers.is_empty() {
+    if state.task.deferral.is_none() && state.receivers.is_empty() {
         let is_quiet = (state.stream.as_ref())
             .is_some_and(|stream| stream.poll_readable(context).is_pending());
         if !is_quiet {
-            *deferral = Some((now() + READ_DELAY, state.receive_calls));
+            state.task.deferral = Some((now() + READ_DELAY, state.receive_calls));
         }
     }
     false
@@ -174,13 +159,12 @@ fn may_read(
 /// The way to read, if the task reads and something comes of it.
 fn poll_readable(
     shared: &Shared,
-    deferral: &mut Deferral,
     state: &mut State,
     busy: bool,
     context: &mut Context<'_>,
 ) -> Poll<Reading> {
     let want = state.core.wants_read();
-    if !may_read(shared, deferral, state, want, busy, context) {
+    if !may_read(shared, state, want, busy, context) {
         return Poll::Pending;
     }
     if shared.calls_read() && want == Want::Now {
@@ -191,16 +175,16 @@ fn poll_readable(
 }
 
 /// Has the task read what no call has received in its time.
-fn end_deferral(deferral: &mut Deferral, state: &mut State, now: Instant) {
-    let Some((until, receive_calls)) = *deferral else {
+fn end_deferral(state: &mut State, now: Instant) {
+    let Some((until, receive_calls)) = state.task.deferral else {
         return;
     };
     if now < until {
         return;
     }
-    *deferral = None;
+    state.task.deferral = None;
     if state.receivers.is_empty() && state.receive_calls != receive_calls {
-        *deferral = Some((now + READ_DELAY, state.receive_calls));
+        state.task.deferral = Some((now + READ_DELAY, state.receive_calls));
         return;
     }
     // One that waits is woken by what arrives.

@@ -208,7 +208,7 @@ impl Side {
 
     fn act(&mut self, incoming: &mut Pipe, outgoing: &mut Pipe) -> bool {
         let mut acted = false;
-        while let Some(action) = self.core.poll_action() {
+        for action in self.core.take_actions() {
             acted = true;
             if matches!(action, Action::QuickAck | Action::DelayAck) {
                 self.acknowledgements.push(action);
