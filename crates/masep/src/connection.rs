@@ -122,7 +122,9 @@ impl Connection {
     /// [`SendError::Closed`] with the reason of the end, [`SendError::Full`] if the peer does not take those before it, and
     /// [`SendError::TooLarge`] for one of more than 4,096 bytes.
     pub fn notice(&self, notice: Notice) -> Result<(), SendError> {
-        self.shared.notice(notice)
+        // The task that is to write it is woken when the lock is released.
+        let pushed = self.shared.lock().core.notice(notice, now());
+        pushed.map(drop).map_err(SendError::from)
     }
 
     /// The form of messages on this connection, and of the data of turns beside them: for a table's peer made by hand.

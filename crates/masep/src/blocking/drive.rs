@@ -101,8 +101,9 @@ impl Shared {
             self.unlock(state);
             return Err(TimedOut);
         }
+        let spins = !self.busy_poll.is_zero() && !call.has_spun && state.core.is_open();
         Ok(match (may_read, may_wait.writes) {
-            (true, false) if self.spins(&state) && !call.has_spun => {
+            (true, false) if spins => {
                 let (state, found) = self.spin(state, bound);
                 call.has_spun = !found;
                 state

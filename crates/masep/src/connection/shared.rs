@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use masep_proto::Frame;
 use masep_proto::connection::{Batch, Connection as Core, Event, HandlerCall, WhenFull};
-use masep_proto::protocol2::Notice;
 
 use super::Waiters;
 use super::lock::Locked;
@@ -20,7 +19,7 @@ use super::task::TaskState;
 use crate::handle::{ConnectionInfo, SharedConnection};
 use crate::sync::{Mutex, Notify, OnceLock, time};
 use crate::transport::Transport;
-use crate::{Address, CloseReason, SendError};
+use crate::{Address, CloseReason};
 
 /// The present time, by the clock of the runtime.
 pub(crate) fn now() -> Instant {
@@ -173,14 +172,6 @@ impl Shared {
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_> {
         Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Tells the peer of something that was not accepted.
-    pub(super) fn notice(&self, notice: Notice) -> Result<(), SendError> {
-        let mut locked = self.lock();
-        // The task that is to write it is woken when the lock is released.
-        let pushed = locked.core.notice(notice, now());
-        pushed.map(drop).map_err(SendError::from)
     }
 
     /// The peer has said hello, if it has.

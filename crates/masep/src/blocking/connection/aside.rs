@@ -8,7 +8,6 @@ use masep_proto::Frame;
 use masep_proto::connection::Want;
 
 use super::Connection;
-use crate::TryRecvError;
 use crate::blocking::shared::State;
 use crate::blocking::stream::{Stream, Wait};
 use crate::handle::SharedConnection as _;
@@ -82,7 +81,11 @@ impl Connection {
         }
         if matches!(found, FromAside::Apart) {
             drop(state);
-            found = self.try_aside();
+            // With all that belongs to it.
+            found = match self.try_recv() {
+                Ok(frame) => FromAside::Frame(frame, self.has_read_more()),
+                Err(_) => FromAside::Apart,
+            };
             state = shared.lock();
         }
         state.roles.is_read_directly = false;
@@ -91,14 +94,6 @@ impl Connection {
             tracing::trace!(connection = %shared.info.id, bytes = frame.size(), "received");
         }
         found
-    }
-
-    /// Reads with all that belongs to it.
-    fn try_aside(&self) -> FromAside {
-        match self.try_recv() {
-            Ok(frame) => FromAside::Frame(frame, self.has_read_more()),
-            Err(TryRecvError::Empty | TryRecvError::Closed(_)) => FromAside::Apart,
-        }
     }
 }
 

@@ -251,10 +251,6 @@ impl Shared {
             })
     }
 
-    pub(super) fn spins(&self, state: &State) -> bool {
-        !self.busy_poll.is_zero() && state.core.is_open()
-    }
-
     /// Looks for bytes without letting the thread sleep, for as long as
     /// [`SocketOptions::busy_poll`](crate::SocketOptions::busy_poll) allows, and then waits.
     /// Tells whether there was something.
