@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import environments
 import gymnasium
 import numpy as np
@@ -132,3 +135,39 @@ def test_observations_are_the_callers_or_always_the_same_array(copy):
         assert np.shares_memory(first, second) != copy
         assert same(first, kept) == copy
         envs.close()
+
+
+@pytest.mark.parametrize(
+    "address, num_envs, said",
+    [([], 1, "no address"), ("127.0.0.1:1", 0, "num_envs is a number from 1 on, not 0"), ("127.0.0.1:1", -2, "not -2")],
+)
+def test_environments_that_cannot_be_are_the_callers_error(address, num_envs, said):
+    with pytest.raises(masep.CallerError, match=said):
+        RemoteVectorEnv(address, num_envs)
+
+
+def test_closed_environments_say_so_and_are_closed_again_when_they_were_made_anew():
+    with EnvironmentServer("CartPole-v1", "127.0.0.1:0", envs=2) as server:
+        env = RemoteVectorEnv(server.target, 2, lost="remake")
+        env.reset()
+        env.close()
+        for call in (lambda: env.step([0, 0]), env.render):
+            with pytest.raises(masep.CallerError, match="closed"):
+                call()
+        env.reset()
+        env.step([0, 0])
+        env.close()
+        # The server has both places free for somebody else.
+        other = RemoteVectorEnv(server.target, 2)
+        other.reset()
+        other.close()
+
+
+def test_environments_are_not_copied():
+    with EnvironmentServer("CartPole-v1", "127.0.0.1:0", envs=2) as server:
+        single, several = RemoteEnv(server.target), RemoteVectorEnv(server.target, 1)
+        for env in (single, several):
+            for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(masep.CallerError, match="cannot be copied or pickled"):
+                    duplicate(env)
+            env.close()

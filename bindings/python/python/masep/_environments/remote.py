@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .. import _blocks
 from .._exceptions import CallerError, TransportError
 from .._limits import Limits
 from .session import Session, Target
@@ -24,7 +25,7 @@ def without_window(arguments: dict[str, Any], render_mode: str | None) -> dict[s
     return arguments if render_mode is None else {**arguments, "render_mode": render_mode}
 
 
-class Remote:
+class Remote(_blocks.Live):
     """An environment on a connection, which is made anew by a reset when it has ended, and by nothing else."""
 
     _session: Session

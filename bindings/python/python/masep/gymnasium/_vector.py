@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
-from .. import _tls
+from .. import _blocks, _tls
 from .._exceptions import CallerError, MasepError, TransportError
 from .._interrupts import Thread
 from .._limits import Limits, SocketOptions
@@ -72,7 +72,7 @@ def _made(targets: list[Target]) -> tuple[list[EnvSession], list[Exception]]:
     return sessions, [one for one in made if isinstance(one, Exception)]
 
 
-class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
+class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
     """Environments of one server, or of several: all actions go out, then all answers come in.
 
     :param address: as for :class:`RemoteEnv`; of several servers, the environments take turns
@@ -115,6 +115,10 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
         if render_mode is not None:
             arguments["render_mode"] = render_mode
         addresses = [address] if isinstance(address, str) else list(address)
+        if not addresses:
+            raise CallerError("there is no address of a server")
+        if num_envs < 1:
+            raise CallerError(f"num_envs is a number from 1 on, not {num_envs}")
         limits = LIMITS if limits is None else limits
         autoreset = _WORDS[autoreset_mode]
         self.num_envs = num_envs
@@ -187,6 +191,8 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
             seeds = list(seed)
             if len(seeds) != self.num_envs:
                 raise ValueError(f"there are {len(seeds)} seeds for {self.num_envs} environments")
+        # They are made anew, and closed once more.
+        self.closed = False
         for index in chosen:
             if self._sessions[index].has_ended:
                 self._sessions[index] = EnvSession(self._targets[index])
@@ -202,6 +208,7 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
         return self._observations(), infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self._check_open()
         everywhere = range(self.num_envs)
         if self.autoreset_mode == AutoresetMode.DISABLED and self._is_done.any():
             done = np.flatnonzero(self._is_done).tolist()
@@ -230,6 +237,10 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
         self._is_done = terminations | truncations
         return self._observations(), rewards, terminations, truncations, infos
 
+    def _check_open(self) -> None:
+        if self.closed:
+            raise CallerError("the environments are closed: reset makes them anew")
+
     def _observations(self) -> Any:
         into = self._empty() if self.copy else self._batch
         if any(observation is None for observation in self._last):
@@ -237,6 +248,7 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
         return concatenate(self.single_observation_space, self._last, into)
 
     def render(self) -> tuple[Any, ...] | None:
+        self._check_open()
         everywhere = range(self.num_envs)
         for index in everywhere:
             self._send(index, "render", {})
