@@ -144,7 +144,7 @@ pub(super) mod giving_away {
 
     /// The refusal of one that `lacks` something from its request on.
     pub(in super::super) fn refusal<T>(
-        server: Server,
+        server: &Server,
         client: masep::blocking::ClientBuilder,
         scheme: &str,
         lacks: impl FnOnce() -> T,
@@ -171,7 +171,7 @@ pub(super) mod giving_away {
     fn without_a_free_descriptor_a_client_that_cannot_be_given_away_is_told_that_it_may_return() {
         let _alone = alone();
         let server = Server::builder("door").ask().bind("127.0.0.1:0").unwrap();
-        let rejected = refusal(server, Client::builder("agent"), "masep", Exhausted::new);
+        let rejected = refusal(&server, Client::builder("agent"), "masep", Exhausted::new);
         assert_it_may_return(&rejected);
     }
 
@@ -184,7 +184,7 @@ pub(super) mod giving_away {
         let server = server.tls(authority.server(&["127.0.0.1"]).tls());
         let client = Client::builder("agent").tls(authority.trusted());
         let server = server.bind("127.0.0.1:0").unwrap();
-        let rejected = refusal(server, client, "masep+tls", Exhausted::new);
+        let rejected = refusal(&server, client, "masep+tls", Exhausted::new);
         assert_it_may_return(&rejected);
     }
 }

@@ -262,6 +262,6 @@ fn giving_away() {
     let server = server.tls(authority.server(&["127.0.0.1"]).tls());
     let client = Client::builder("agent").tls(authority.trusted());
     let server = server.bind("127.0.0.1:0").unwrap();
-    let rejected = refusal(server, client, "masep+tls", NoThreads::new);
+    let rejected = refusal(&server, client, "masep+tls", NoThreads::new);
     assert_it_may_return(&rejected);
 }
