@@ -131,7 +131,7 @@ def _time(deadline: float | None | EllipsisType) -> float | None:
     try:
         if deadline is None:
             return -1.0
-        # A time that is over already is none. What is no number is not that.
+        # A time that is over already is none. NaN is handed on, to be an error.
         return deadline if deadline != deadline else max(0.0, deadline)
     except TypeError:
         kind = type(deadline).__name__

@@ -419,7 +419,7 @@ class _Given(asyncio.Queue[_T]):
         self._is_back = False
 
     def _put(self, item: _T) -> None:
-        # What a subclass of a queue is to say, as those of asyncio do.
+        # A subclass of a queue has to define this, as asyncio's own do.
         queue: deque[_T] = self._queue  # type: ignore[attr-defined]
         if self._is_back:
             queue.appendleft(item)

@@ -34,7 +34,7 @@ pub(super) struct Reload {
     stamps: Stamps,
     /// Another content could have had the same stamps then.
     was_fresh: bool,
-    /// What was read last, if it could be.
+    /// The content that was read last, if it could be.
     content: Option<Content>,
     looked_at: Instant,
     config: Arc<ServerConfig>,

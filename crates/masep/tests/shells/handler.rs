@@ -123,7 +123,7 @@ pub enum Event {
     Rejected(Address, RejectReason),
 }
 
-/// What an event has to be, and no other.
+/// Each call takes an event of one kind, and panics at another.
 impl Event {
     #[track_caller]
     pub fn connected(self) -> Handle {

@@ -32,7 +32,7 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// What is drawn from the seed for the network and for the faults comes from this stream and the next one.
+    /// The network and the faults are drawn from the seed, from this stream and the next one.
     pub(crate) fn new(
         seed: u64,
         stream: u64,

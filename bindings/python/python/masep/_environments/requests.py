@@ -15,7 +15,7 @@ TRACEBACK_CHARACTERS = 32_768
 
 
 def text_of(error: BaseException) -> str:
-    """What an exception says, which may itself fail."""
+    """The text of an exception, whose own code may fail to give it."""
     try:
         return str(error)
     except Exception as failed:
