@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// The most bytes of a file: ten thousand tokens. A device has no end.
 const MOST_BYTES: u64 = 4 << 20;
+/// The most symbolic links in a row, as Linux has them.
+const MOST_LINKS: usize = 40;
 
 /// The text of a file.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
@@ -28,6 +30,32 @@ pub(crate) enum Readers {
     Owner,
 }
 
+/// The place that is meant, behind symbolic links: also where the last of them leads to nothing yet.
+pub(crate) fn place(path: &Path) -> PathBuf {
+    let mut place = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(found) = fs::canonicalize(&place) {
+            return found;
+        }
+        let Ok(to) = fs::read_link(&place) else {
+            break;
+        };
+        let beside = place.parent().unwrap_or(Path::new(""));
+        place = beside.join(to);
+    }
+    place
+}
+
+/// An error for anything but a file, or nothing: in its place there would be a file from then on, and the end of a pipe may
+/// never come.
+pub(crate) fn check_is_file(path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let message = "it is there, and no regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
 /// Puts this text in the place of a file, or makes it: a full disk, or the end of this program at any moment, leaves all of
 /// the old one. A symbolic link stays one.
 pub(crate) fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
@@ -44,12 +72,8 @@ pub(crate) struct Written {
 impl Written {
     /// Writes this beside the file.
     pub(crate) fn beside(path: &Path, text: &str, readers: Readers) -> io::Result<Self> {
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        // In the place of a device there would be a file from then on.
-        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-            let message = "it is there, and no regular file";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
+        let path = place(path);
+        check_is_file(&path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
         let mut file = new_file(&beside, readers)?;
@@ -119,6 +143,24 @@ mod tests {
         symlink(&path, &link).unwrap();
         replace(&path, "one", Readers::Owner).unwrap();
         replace(&link, "two", Readers::Owner).unwrap();
+        // A link that leads to nothing yet, by another one.
+        let (new, to_new) = (directory.0.join("new"), directory.0.join("to-new"));
+        let by_another = directory.0.join("by-another");
+        symlink("new", &to_new).unwrap();
+        symlink(&to_new, &by_another).unwrap();
+        replace(&by_another, "three", Readers::Owner).unwrap();
+        assert_eq!(read(&new).unwrap(), "three");
+        for path in [&new, &to_new, &by_another] {
+            assert_eq!(
+                fs::symlink_metadata(path).unwrap().is_symlink(),
+                *path != new
+            );
+            fs::remove_file(path).unwrap();
+        }
+        let around = directory.0.join("around");
+        symlink(&around, &around).unwrap();
+        assert!(place(&around).is_symlink());
+        fs::remove_file(&around).unwrap();
         assert_eq!(read(&path).unwrap(), "two");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         let mode = fs::metadata(&path).unwrap().permissions().mode();

@@ -1,6 +1,6 @@
 //! The file of tokens, changed in one step and with what people have written in it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -26,7 +26,8 @@ pub(super) fn change(
     let usage =
         |error: &dyn std::fmt::Display| Error::Usage(format!("{}: {error}", path.display()));
     // A symbolic link stays one.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = &files::place(path);
+    files::check_is_file(path).map_err(|error| usage(&error))?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::files;
 use crate::output::Output;
 use crate::status::Status;
-use crate::{duration, id, join};
+use crate::{id, join};
 
 const LONG_ABOUT: &str = "\
 Make, list and remove the access tokens of a server.
@@ -267,6 +267,9 @@ fn parse_name(text: &str) -> Result<String, &'static str> {
 }
 
 /// A time, or a time from now.
+/// The seconds until the last one that has a date of four digits, 9999-12-31T23:59:59Z.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
+
 fn parse_expiry(text: &str) -> Result<SystemTime, String> {
     let now = SystemTime::now();
     if let Ok(time) = humantime::parse_rfc3339(text) {
@@ -275,14 +278,17 @@ fn parse_expiry(text: &str) -> Result<SystemTime, String> {
             .then_some(time)
             .ok_or_else(|| "that is over already".to_owned());
     }
-    let from_now = duration::parse(text).map_err(|_| {
+    // Not as other times, which are no longer than anybody waits.
+    let from_now = humantime::parse_duration(text).map_err(|_| {
         "expected a time in UTC such as 2027-01-31T12:00:00Z, or one from now such as 30d"
             .to_owned()
     })?;
     if from_now.is_zero() {
         return Err("that is over at once".to_owned());
     }
-    let time = now.checked_add(from_now);
+    let time = now
+        .checked_add(from_now)
+        .filter(|time| *time <= SystemTime::UNIX_EPOCH + LAST);
     time.ok_or_else(|| "that is too far away".to_owned())
 }
 

@@ -213,6 +213,7 @@ fn tokens_are_listed_without_themselves_and_what_people_wrote_stays() {
             &["new", "--name", "a", "--expires", "2001-01-01T00:00:00Z"],
             "over",
         ),
+        (&["new", "--name", "a", "--expires", "9000years"], "too far"),
         (&["new", "--name", ""], "--name"),
         (&["new", "--name", "a\u{1b}[2J"], "printable"),
         (&["new", "--name", "a", "--seat", "\n"], "--seat"),
@@ -223,6 +224,16 @@ fn tokens_are_listed_without_themselves_and_what_people_wrote_stays() {
         assert_eq!(run.stdout, "");
     }
     assert_eq!(directory.read("tokens.toml"), text);
+
+    // A pipe, for whose writer nobody waits.
+    let path = directory.path("tokens.toml");
+    fs::remove_file(&path).unwrap();
+    let mut make = std::process::Command::new("mkfifo");
+    assert!(make.arg(&path).status().unwrap().success());
+    for args in [&["new", "--name", "a"][..], &["remove", "a"]] {
+        directory.token(args).fails(2, "no regular file");
+    }
+    fs::remove_file(&path).unwrap();
 
     directory.write("tokens.toml", "token = 1");
     for args in [&["list"][..], &["new", "--name", "a"]] {
