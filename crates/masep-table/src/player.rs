@@ -222,8 +222,10 @@ impl Session {
         self.end.as_ref()
     }
 
-    /// There is a connection, to an engine of protocol 2 if there is a `WELCOME`.
+    /// There is a connection, to a server of protocol 2 if there is a `WELCOME`. One that has no table, such as a proxy of a
+    /// pymasep engine, is played by the customs of that.
     pub fn opened(&mut self, welcome: Option<&Welcome>) {
+        let welcome = welcome.filter(|welcome| welcome.instance.is_some());
         self.step = Step::Talk;
         self.attempts = 0;
         self.outbox.clear();

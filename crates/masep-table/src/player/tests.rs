@@ -6,6 +6,12 @@ use masep_proto::{Action, Dict, Element, Message, Role};
 use super::*;
 use crate::Cause;
 
+fn of_a_table() -> Welcome {
+    let mut welcome = Welcome::new("engine".into(), 65_536);
+    welcome.instance = Some("life".into());
+    welcome
+}
+
 fn session() -> Session {
     let part = Part {
         id: "ann".into(),
@@ -14,7 +20,7 @@ fn session() -> Session {
         backoff: Backoff::default(),
     };
     let mut session = Session::new(part, Instant::now());
-    session.opened(Some(&Welcome::new("engine".into(), 65_536)));
+    session.opened(Some(&of_a_table()));
     session
 }
 
@@ -195,13 +201,33 @@ fn a_turn_that_was_answered_before_it_was_shown_is_no_question_again() {
 }
 
 #[test]
+fn a_server_without_a_table_is_played_by_pymaseps_customs() {
+    let part = session().part().clone();
+    let mut session = Session::new(part, Instant::now());
+    // A proxy of a pymasep engine, in protocol 2.
+    session.opened(Some(&Welcome::new("engine".into(), 65_536)));
+    let said = std::iter::from_fn(|| session.poll_message());
+    let said: Vec<_> = said.map(|(message, _)| message.msg_type).collect();
+    assert_eq!(said, [MessageType::Define, MessageType::Register]);
+    for number in [1, 2] {
+        let state = Element::parse("<State />").unwrap();
+        let message = Message::observation("engine", state.into(), Dict::new());
+        session.received(message, None, Instant::now());
+        let turn = session.next_turn(Instant::now()).unwrap();
+        assert_eq!((turn.number(), turn.is_question()), (number, true));
+        assert!(session.act(Action::new(1)));
+        assert_eq!(answered(&mut session), [None]);
+    }
+}
+
+#[test]
 fn a_spectator_is_asked_nothing() {
     let part = Part {
         role: Role::Observer,
         ..session().part().clone()
     };
     let mut watching = Session::new(part, Instant::now());
-    watching.opened(Some(&Welcome::new("engine".into(), 65_536)));
+    watching.opened(Some(&of_a_table()));
     observe(&mut watching, Kind::Show, 3, None);
     let turn = watching.next_turn(Instant::now()).unwrap();
     assert_eq!((turn.kind(), watching.asked()), (Kind::Show, None));
