@@ -1,7 +1,7 @@
 //! The roles that `masep proxy` enforces before an engine, between bare sockets that speak pymasep's protocol. The whole
 //! table of them is held against the gate, in masep-proto.
 
-use masep::{Action, Dict, Message, Role, TypeName};
+use masep::{Action, Dict, Element, Message, Role, TypeName};
 use serde_json::json;
 
 use crate::session::Session;
@@ -243,4 +243,29 @@ fn what_is_half_a_frame_too_large_or_too_deep_costs_its_sender_alone() {
     assert_eq!(guarded.denied(1), ["limit"]);
     at_good.send(observation(5));
     good.expect(observation(5));
+}
+
+/// One that took the proxy for a table, which numbers its turns, would wait for ever.
+#[test]
+fn a_player_of_protocol_2_plays_turns_through_the_proxy() {
+    let guarded = Guarded::new(&[]);
+    let target = format!("masep://{}", guarded.address);
+    let args = ["join", &target, "--turns", "--game", GAME, "--id", "a"];
+    let mut player = Session::start(&args);
+    let (mut at_engine, said) = Socket::welcome(&guarded.engine.listener);
+    assert_eq!(said, "a");
+    at_engine.expect(define("a"));
+    at_engine.expect(register("a", Role::Actor));
+    player.event("joined");
+    for number in [1, 2] {
+        at_engine.send(observation(1));
+        assert_eq!(player.event("turn")["turn"], number);
+        let action = Message::action("a", Action::new(number));
+        let element = Element::from(Action::new(number));
+        player.send(json!({"action": {"$xml": element.to_string()}}));
+        at_engine.expect(bytes(&action));
+    }
+    at_engine.send(end());
+    assert_eq!(player.event("over")["reason"], "finished");
+    assert_eq!(player.end().0, Some(0));
 }
