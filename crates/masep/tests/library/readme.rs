@@ -98,10 +98,14 @@ impl Program {
 
     /// Starts a program with these arguments.
     fn start_with(name: &str, arguments: &[&str]) -> Self {
-        // To the test harness the arguments are the names of more tests, which are not there.
+        // To the test harness the arguments are the whole names of more tests, which are not there.
         let mut child = Command::new(env::current_exe().unwrap())
             .args(arguments)
-            .args([&format!("{name}::program"), "--nocapture"])
+            .args([
+                &format!("readme::{name}::program"),
+                "--exact",
+                "--nocapture",
+            ])
             .env(IS_PROGRAM, "1")
             .stdout(Stdio::piped())
             .spawn()
@@ -251,27 +255,23 @@ fn a_game_at_a_table_survives_its_players() {
     let (_, address) = line.split_once("listening on ").unwrap();
     let mut ann = Program::start_with("table_agent", &[address, "ann"]);
     let watching = watch(address);
-    let ben = Program::start_with("table_agent", &[address, "ben"]);
+    let ben = masep::Player::builder("ben", "countdown.Countdown");
+    let mut ben = ben.join_blocking(address).unwrap();
+    assert!(ben.next_turn().is_some());
     ann.line_with("turn 1: ");
-    let kill = |signal: &str, program: &Program| {
-        let id = program.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-    };
-    // Ben stops, so that the game waits for him, and Ann is killed meanwhile.
-    kill("-STOP", &ben);
+    // The game waits for Ben, and Ann is killed meanwhile.
     drop(ann);
     let mut ann = Program::start_with("table_agent", &[address, "ann"]);
     ann.line_with("turn ");
     // His answer comes when the turn is over.
     let late = engine.line_with(" Default(Late)");
     engine.others.push(late);
-    kill("-CONT", &ben);
+    let ben = thread::spawn(move || {
+        ben.act(masep::Action::new(2)).unwrap();
+        while ben.next_turn().is_some() {
+            ben.act(masep::Action::new(2)).unwrap();
+        }
+    });
     ann.line_with("it ended: Some(Finished)");
     let mut turns = Vec::new();
     for left in (1..=10).rev() {
@@ -288,7 +288,7 @@ fn a_game_at_a_table_survives_its_players() {
         assert!(is_own || is_late, "{turn}");
     }
     assert!(engine.child.wait().unwrap().success());
-    drop(ben);
+    ben.join().unwrap();
     let shown = watching.join().unwrap();
     assert!(shown.is_sorted_by(|a, b| a > b), "{shown:?}");
     assert_eq!(shown.last(), Some(&1));
