@@ -5,7 +5,12 @@ use crate::step::Failure;
 
 const DOCUMENT: &str = "SECURITY.md";
 /// The first lines of lists of scenarios, each of which is a test of either shell (`crates/masep/tests/shells`).
-const SCENARIOS: [&str; 3] = ["of_each_shell! {", "of_each_pair! {", "of_each_network! {"];
+const SCENARIOS: [&str; 4] = [
+    "of_each_shell! {",
+    "of_each_pair! {",
+    "of_each_network! {",
+    "of_each_pair_and_network! {",
+];
 
 pub(crate) fn check() -> Result<(), Failure> {
     let named = named_tests(&read(DOCUMENT)?);

@@ -22,8 +22,7 @@ use masep::Frame;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use socket2::{Domain, Socket, Type};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 
 use masep_proto::protocol2::{Header, kind};
 use shells::directory::Directory;
@@ -56,28 +55,31 @@ static TOLD: Mutex<Option<mpsc::Sender<Instant>>> = Mutex::new(None);
 /// Tells of each warning.
 struct Warnings;
 
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::WARN
-    }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {
+impl Write for Warnings {
+    fn write(&mut self, warning: &[u8]) -> io::Result<usize> {
         if let Some(told) = &*TOLD.lock().unwrap() {
             let _ = told.send(Instant::now());
         }
+        Ok(warning.len())
     }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn log_warnings() {
+    static LOG: Once = Once::new();
+    LOG.call_once(|| {
+        let log = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN);
+        let log = log.with_writer(|| Warnings).finish();
+        tracing::subscriber::set_global_default(log).unwrap();
+    });
 }
 
 fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on(shell: Shell) {
-    static LOG: Once = Once::new();
     let _alone = alone();
-    LOG.call_once(|| tracing::subscriber::set_global_default(Warnings).unwrap());
+    log_warnings();
     let (sender, warnings) = mpsc::channel();
     *TOLD.lock().unwrap() = Some(sender);
     let server = shell.serve(Options::default());

@@ -7,7 +7,6 @@ use crate::shells::{Options, Side, accept, of_each_network};
 of_each_network! {
     a_full_receive_queue_holds_the_peer_back_and_loses_nothing
     the_newest_frames_wait_for_one_that_receives_late
-    a_frame_that_had_no_room_is_the_reason_of_the_end_also_if_a_bye_follows
     a_client_that_receives_too_late_is_ended
     a_frame_that_has_no_room_goes_out_by_the_policy
 }
@@ -35,17 +34,6 @@ fn the_newest_frames_wait_for_one_that_receives_late(side: Side) {
         assert_eq!(connection.recv(), Ok(Frame::new(vec![newest])));
     }
     assert_eq!(connection.end(), CloseReason::PeerBye);
-}
-
-fn a_frame_that_had_no_room_is_the_reason_of_the_end_also_if_a_bye_follows(side: Side) {
-    let (_server, connection, mut peer) = side.connected(two().when_full(WhenFull::Disconnect));
-    peer.say_all(["a", "b", "c", "BYE"]);
-    assert_eq!(connection.closed().as_str(), "queue_full");
-    for body in ["a", "b"] {
-        assert_eq!(connection.recv(), Ok(Frame::new(body)));
-    }
-    // Nothing behind a gap.
-    assert_eq!(connection.end().as_str(), "queue_full");
 }
 
 fn a_client_that_receives_too_late_is_ended(side: Side) {

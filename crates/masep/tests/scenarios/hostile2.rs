@@ -1,6 +1,6 @@
 //! Peers that mean harm in protocol 2, or are of another time: what they cost a client that plays meanwhile.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::thread;
 
 use masep::{CloseReason, Frame, Protocol, ServerLimits};
@@ -9,8 +9,8 @@ use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
 use crate::hostile::Engine;
 use crate::shells::masep2::{first_bytes, frame};
 use crate::shells::{
-    Agent, Client, Network, Options, Peer, Serving, Shell, Side, accept, listen, of_each_network,
-    of_each_shell, until,
+    Client, Network, Options, Peer, Serving, Shell, Side, accept, of_each_network, of_each_shell,
+    until,
 };
 
 of_each_network! {
@@ -22,7 +22,6 @@ of_each_network! {
 of_each_shell! {
     pings_without_end_hold_up_nobody
     a_client_that_dies_within_the_agreement_leaves_its_place
-    a_server_of_another_time_is_understood
 }
 
 /// A server, and a good client of protocol 2 at it.
@@ -182,27 +181,4 @@ fn a_client_of_another_time_is_understood(side: Side) {
     peer.write(&frame(100, b""));
     assert_eq!(connection.end(), CloseReason::UnsupportedFrame(100));
     peer.expect_bye();
-}
-
-fn a_server_of_another_time_is_understood(shell: Shell) {
-    let (listener, address) = listen();
-    let target = format!("masep://{address}");
-    let connecting = thread::spawn(move || shell.connect("agent", target, Options::default()));
-    let mut there = Agent::new(listener.accept().unwrap().0, Protocol::Masep2);
-    let mut bytes = [0; preamble::CLIENT.len()];
-    there.stream.read_exact(&mut bytes).unwrap();
-    assert_eq!(bytes, preamble::CLIENT);
-    assert_eq!(there.read_frame().unwrap().0, kind::HELLO);
-    let mut welcome = masep::Welcome::new("engine".into(), 1 << 20);
-    welcome.features.push("of-another-time".into());
-    let welcome = with_an_unknown_key(&Control::Welcome(Box::new(welcome)));
-    there.write(preamble::SERVER);
-    there.write(&welcome);
-    there.write(&with_ignorable(&frame(kind::BYTES, b"hi")));
-    let client = connecting.join().unwrap().unwrap();
-    for _ in 0..2 {
-        assert_eq!(client.connection().recv(), Ok(Frame::new("hi")));
-    }
-    client.connection().send("hello").unwrap();
-    there.expect("hello");
 }

@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use masep::{CloseReason, Frame, Limit, Limits};
 
-use crate::shells::{
-    Connection, Echo, Options, Shell, Side, accept, of_each_network, of_each_shell,
-};
+use crate::shells::{Connection, Echo, Options, Side, accept, of_each_network};
 
 of_each_network! {
     one_that_sends_more_than_its_rate_waits_and_loses_nothing
     a_handler_gets_all_that_waited_for_its_rate
     one_that_floods_is_ended_and_no_other_notices
-}
-
-of_each_shell! {
-    a_client_ends_a_server_that_floods
 }
 
 fn rate(messages: u32) -> Limits {
@@ -83,25 +77,4 @@ fn one_that_floods_is_ended_and_no_other_notices(side: Side) {
     assert!((10..2_000).contains(&came), "{came}");
     peer.expect(b"BYE");
     play();
-}
-
-fn a_client_ends_a_server_that_floods(shell: Shell) {
-    let server = shell.serve(Options::default());
-    let limits = rate(10).rate_time(Duration::from_millis(300));
-    for scheme in ["pymasep", "masep"] {
-        let address = format!("{scheme}://{}", server.address());
-        let client = shell.connect("agent", address, limits.clone()).unwrap();
-        let connection = accept(&*server);
-        for number in numbers(500) {
-            // It may have been ended.
-            let _accepted = connection.send(number.to_vec());
-        }
-        expect_too_fast(client.connection(), 10);
-        let reason = connection.end();
-        if scheme == "masep" {
-            assert_eq!(reason.words().unwrap().code, "too_fast");
-        } else {
-            assert_eq!(reason, CloseReason::PeerBye);
-        }
-    }
 }

@@ -47,6 +47,17 @@ fn comes(shell: Shell, id: &'static str, server: &dyn Server, says: Says) -> Joi
     thread::spawn(move || shell.connect(id, address, says))
 }
 
+/// One about which the host is asked.
+fn asks(
+    shell: Shell,
+    id: &'static str,
+    server: &dyn Server,
+    says: Says,
+) -> (JoinHandle<Connected>, Request) {
+    let client = comes(shell, id, server, says);
+    (client, server.next_request().unwrap())
+}
+
 fn rejected(connected: JoinHandle<Connected>) -> Rejected {
     match connected.join().unwrap().map(drop) {
         Err(ConnectError {
@@ -73,8 +84,7 @@ fn host_and_client_tell_each_other_what_they_have_to(of_server: Shell, of_client
         make: Some(make.clone()),
         token: Some("access"),
     };
-    let client = comes(of_client, "agent", &*server, says);
-    let request = server.next_request().unwrap();
+    let (client, request) = asks(of_client, "agent", &*server, says);
     let hello = request.hello();
     assert_eq!((&**request.peer(), &*hello.id), ("agent", "agent"));
     assert_eq!(hello.role.as_deref(), Some("actor"));
@@ -130,30 +140,28 @@ fn a_host_says_no_in_its_own_words_or_by_letting_go(of_server: Shell, of_client:
     let time = Duration::from_secs(1);
     let limits = ServerLimits::default().decision_time(time);
     let server = server(of_server, limits);
-    let comes = || comes(of_client, "agent", &*server, Says::default());
-    let client = comes();
-    let request = server.next_request().unwrap();
+    let asks = || asks(of_client, "agent", &*server, Says::default());
+    let (client, request) = asks();
     request.refuse(Rejected::new("full", "no seat is open").retry_ms(500));
     let told = rejected(client);
     assert_eq!((&*told.code, &*told.text), ("full", "no seat is open"));
     assert_eq!(told.retry_ms, Some(500));
 
-    let client = comes();
-    drop(server.next_request().unwrap());
+    let (client, request) = asks();
+    drop(request);
     assert_eq!(&*rejected(client).code, "denied");
 
     // The host takes it, and then its time; or it does not take it at all.
-    let client = comes();
-    let request = server.next_request().unwrap();
+    let (client, request) = asks();
     let told = rejected(client);
     assert_eq!((&*told.code, told.retry_ms), ("undecided", Some(1_000)));
     let outcome = request.admit(None).wait();
     assert_eq!(outcome, Err(RejectReason::Undecided(time)));
-    assert_eq!(&*rejected(comes()).code, "undecided");
+    let unasked = comes(of_client, "agent", &*server, Says::default());
+    assert_eq!(&*rejected(unasked).code, "undecided");
 
     // The next one is asked about, and not those that are gone.
-    let client = comes();
-    let request = server.next_request().unwrap();
+    let (client, request) = asks();
     assert_eq!(request.admit(None).wait(), Ok(()));
     assert_eq!(
         client.join().unwrap().unwrap().connection().peer(),
@@ -163,10 +171,8 @@ fn a_host_says_no_in_its_own_words_or_by_letting_go(of_server: Shell, of_client:
 
 fn a_host_that_takes_its_time_holds_up_nobody(of_server: Shell, of_client: Shell) {
     let server = server(of_server, ServerLimits::default());
-    let first = comes(of_client, "first", &*server, Says::default());
-    let held = server.next_request().unwrap();
-    let second = comes(of_client, "second", &*server, Says::default());
-    let request = server.next_request().unwrap();
+    let (first, held) = asks(of_client, "first", &*server, Says::default());
+    let (second, request) = asks(of_client, "second", &*server, Says::default());
     assert_eq!(&**request.peer(), "second");
     request.admit(None);
     assert_eq!(accept(&*server).peer(), "second");
@@ -186,21 +192,20 @@ fn a_host_that_takes_its_time_holds_up_nobody(of_server: Shell, of_client: Shell
 
 fn an_id_in_use_is_the_hosts_to_give(of_server: Shell, of_client: Shell) {
     let server = server(of_server, ServerLimits::default());
-    let comes = || comes(of_client, "agent", &*server, Says::default());
-    let first = comes();
-    server.next_request().unwrap().admit(None);
+    let asks = || asks(of_client, "agent", &*server, Says::default());
+    let (first, request) = asks();
+    request.admit(None);
     let (first, at_server) = (first.join().unwrap().unwrap(), accept(&*server));
 
-    let second = comes();
-    let outcome = server.next_request().unwrap().admit(None).wait();
+    let (second, request) = asks();
+    let outcome = request.admit(None).wait();
     assert!(
         matches!(outcome, Err(RejectReason::DuplicateId(_))),
         "{outcome:?}"
     );
     assert_eq!(&*rejected(second).code, "duplicate_id");
 
-    let third = comes();
-    let request = server.next_request().unwrap();
+    let (third, request) = asks();
     let mut welcome = request.welcome();
     welcome.seat = Some("red".into());
     let replacing = request.replace(welcome);
@@ -252,8 +257,7 @@ fn a_host_is_asked_about_pymaseps_peers_too_if_it_wants(shell: Shell) {
 }
 
 fn comes_by_protocol_2(shell: Shell, server: &dyn Server) -> Box<dyn Client> {
-    let client = comes(shell, "new", server, Says::default());
-    let request = server.next_request().unwrap();
+    let (client, request) = asks(shell, "new", server, Says::default());
     assert_eq!(request.protocol(), Protocol::Masep2);
     let mut welcome = request.welcome();
     welcome.id = "far engine".into();
@@ -332,8 +336,7 @@ fn a_client_that_leaves_before_the_verdict_leaves_nothing(shell: Shell) {
 
 fn requests_end_with_the_server(shell: Shell) {
     let server = server(shell, ServerLimits::default());
-    let client = comes(shell, "agent", &*server, Says::default());
-    let request = server.next_request().unwrap();
+    let (client, request) = asks(shell, "agent", &*server, Says::default());
     server.stop_accepting();
     assert_eq!(&*rejected(client).code, "stopped");
     assert_eq!(server.next_request().err(), Some(AcceptError::Stopped));
@@ -347,8 +350,7 @@ fn requests_end_with_the_server(shell: Shell) {
 /// A request is as good as another thread, or none.
 fn requests_that_nobody_decides_end_with_the_server_too(shell: Shell) {
     let server = server(shell, ServerLimits::default());
-    let client = comes(shell, "agent", &*server, Says::default());
-    let request: Request = server.next_request().unwrap();
+    let (client, request) = asks(shell, "agent", &*server, Says::default());
     drop(server);
     assert_eq!(&*rejected(client).code, "stopped");
     drop(request);
