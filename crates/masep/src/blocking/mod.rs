@@ -49,8 +49,6 @@
 //! | `try_…`, dropping anything | not at all |
 
 mod announcing;
-// It looks into the parts of this shell, and is none of it: its files are beside this folder.
-#[path = "../bindings/mod.rs"]
 mod bindings;
 mod block_on;
 mod client;

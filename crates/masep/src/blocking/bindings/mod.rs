@@ -9,8 +9,7 @@
 //! * `table`: turns that borrow no table;
 //! * `detached`, with `relay`: clients that a server gives away, for another process to go on with.
 //!
-//! They are methods of the types of [`masep::blocking`](super), and look into their parts: so this is a module of
-//! that, beside its files.
+//! They are methods of the types of [`masep::blocking`](super), and look into their parts.
 
 #[cfg(feature = "unstable-bindings")]
 mod connection;
