@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import pathlib
-import resource
 import socket
 import sys
 import threading
@@ -16,6 +14,7 @@ import masep
 import masep.aio
 import pytest
 from masep import Message
+from scarcity import Exhausted, settle
 
 SOON = 30
 BODY = b"y" * 60_000
@@ -533,25 +532,11 @@ def test_a_connection_is_dropped_in_another_thread():
     run(main())
 
 
-class Exhausted:
-    """All descriptors of this process are taken until this is closed."""
-
-    def __init__(self):
-        self.limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.files = []
-        highest = max(map(int, os.listdir("/proc/self/fd")))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, self.limits[1]))
-        with contextlib.suppress(OSError):
-            while True:
-                self.files.append(os.open("/dev/null", os.O_RDONLY))
-
-    def close(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, self.limits)
-        while self.files:
-            os.close(self.files.pop())
 
 
 def test_a_connection_for_which_there_is_no_descriptor_waits_until_there_is_one(caplog):
+    settle()
+
     async def main():
         async with masep.aio.Server("engine", "127.0.0.1:0") as server:
             peers = [Peer(server), Peer(server)]

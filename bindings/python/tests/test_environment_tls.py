@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from agents import first_legal, played
 from pettingzoo.classic.tictactoe import tictactoe
-from test_gymnasium import descriptors, same
+from scarcity import descriptors
+from test_gymnasium import same
 from test_tls import Files, files  # noqa: F401
 from test_tls_tokens import new_token
 

@@ -24,6 +24,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import PassiveEnvChecker
 from lanterns import policy, session
 from notation import parse
+from scarcity import assert_given_back, descriptors
 
 import masep
 from masep import Message
@@ -201,10 +202,6 @@ def test_gymnasiums_own_check_passes(engines):
     assert all(process.poll() is not None for process in engines.started)
 
 
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["crashes", "hangs"])
 def test_an_engine_that_fails_is_an_error_and_the_next_game_is_right(engines, number):
     env = env_of(engines, end_timeout=0.5)
@@ -232,7 +229,7 @@ def test_an_engine_that_fails_is_an_error_and_the_next_game_is_right(engines, nu
         env.step(0)
         env.close()
     assert engines.started[-1].poll() is not None
-    assert descriptors() <= before
+    assert_given_back(before)
 
 
 def test_a_game_that_is_left_in_the_middle_ends_its_engine_in_order(engines):
