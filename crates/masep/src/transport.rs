@@ -126,9 +126,9 @@ pub trait TcpOptions {
             .is_some_and(|socket| tcp::has_options(&socket, limits))
     }
 
-    /// Has the system send without pauses between two ends of one machine, where it would make some.
-    fn send_unpaced(&self) {
-        self.socket().iter().for_each(tcp::send_unpaced);
+    /// Has the system make its pauses again between what it sends, if the stream has begun without.
+    fn send_paced(&self) {
+        self.socket().iter().for_each(tcp::send_paced);
     }
 
     /// Takes as [`Stream::try_write_vectored`] does, and begins a new segment behind these bytes, where the system has that:
@@ -262,8 +262,8 @@ pub(crate) fn prepare_accepted(
 /// A large frame that is sent without the pauses of a congestion control arrives in pieces more often, which pymasep's reader
 /// does not endure.
 pub(crate) fn note_peer(stream: &(impl Stream + ?Sized), splits_frames: bool) {
-    if !splits_frames && let Some(tcp) = stream.tcp() {
-        tcp.send_unpaced();
+    if splits_frames && let Some(tcp) = stream.tcp() {
+        tcp.send_paced();
     }
 }
 

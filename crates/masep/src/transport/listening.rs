@@ -77,8 +77,9 @@ impl ListeningSocket {
     /// Has its connections begin with the options that [`TcpOptions::prepare`](super::TcpOptions::prepare) sets, where the
     /// system hands them on. A failure costs time alone: those that have not got them are given them.
     pub(crate) fn prepare(&self, limits: &Limits, options: &SocketOptions) {
-        if matches!(self.address, Address::Tcp(_)) {
+        if let Address::Tcp(address) = self.address {
             let _ = tcp::set_options(&self.descriptor, limits, options);
+            tcp::begin_unpaced(&self.descriptor, address);
         }
     }
 
@@ -99,6 +100,9 @@ impl ListeningSocket {
             Address::Tcp(_) => address_of(&peer)
                 .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?,
         };
+        if let Address::Tcp(origin) = address {
+            tcp::note_origin(&socket, origin.ip());
+        }
         Ok((Socket::known(socket.into(), &address), address))
     }
 }

@@ -1,7 +1,7 @@
 //! Sockets that tasks wait for.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use masep_proto::Limits;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use super::readiness::UnixTransport;
@@ -40,7 +40,14 @@ pub enum SocketTransport {
 /// The system's error.
 pub async fn connect(address: Address) -> io::Result<SocketTransport> {
     match &address {
-        Address::Tcp(address) => TcpStream::connect(address).await.map(SocketTransport::Tcp),
+        Address::Tcp(address) => {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            tcp::begin_unpaced(&socket, *address);
+            socket.connect(*address).await.map(SocketTransport::Tcp)
+        }
         Address::Unix(path) => loop {
             match UnixStream::connect(path).await {
                 Err(error) if would_block(&error) => sleep(FULL_PAUSE).await,
@@ -264,8 +271,9 @@ impl SocketListener {
 
     /// Has its connections begin with these options, see [`ListeningSocket::prepare`].
     pub(crate) fn prepare(&self, limits: &Limits, options: &SocketOptions) {
-        if let Kind::Tcp(listener) = &self.kind {
+        if let (Kind::Tcp(listener), Address::Tcp(address)) = (&self.kind, &self.address) {
             let _ = tcp::set_options(listener, limits, options);
+            tcp::begin_unpaced(listener, *address);
         }
     }
 
@@ -293,6 +301,7 @@ impl Listener for SocketListener {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
+                tcp::note_origin(&stream, address.ip());
                 Ok((SocketTransport::Tcp(stream), Address::canonical(address)))
             }
             // Its peer has none of its own.

@@ -1,14 +1,14 @@
 //! Sockets, and the calls of the system on them. None of these calls waits, whatever the socket is set to.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec};
-use socket2::{SockAddr, SockRef};
+use socket2::{Domain, SockAddr, SockRef, Socket as RawSocket, Type};
 
 #[cfg(feature = "tls")]
 use super::tls::Layer;
@@ -302,8 +302,11 @@ pub(crate) fn connect_blocking(address: &Address, limit: Duration) -> io::Result
     Ok(Socket::known(descriptor, address))
 }
 
-fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(&address, limit)
+fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
+    tcp::begin_unpaced(&socket, address);
+    socket.connect_timeout(&address.into(), limit)?;
+    Ok(socket)
 }
 
 /// True if the system says that what was asked for would have to wait.

@@ -108,9 +108,9 @@ impl<T: Transport> TcpOptions for Layered<T> {
         (self.below.tcp()).is_some_and(|tcp| tcp.is_prepared(limits))
     }
 
-    fn send_unpaced(&self) {
+    fn send_paced(&self) {
         if let Some(tcp) = self.below.tcp() {
-            tcp.send_unpaced();
+            tcp.send_paced();
         }
     }
 
