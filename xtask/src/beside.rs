@@ -1,5 +1,5 @@
-//! Steps that run beside the others, since they wait for networks and peers, or compile while the others wait: each in a
-//! process of its own, whose output is printed at the end.
+//! Steps that run beside the others, one after the other, since they wait for networks and peers: each in a process of its
+//! own, whose output is printed at the end.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -21,36 +21,30 @@ pub(crate) struct Done {
     pub(crate) time: Duration,
 }
 
-/// The steps that are running: those of each row one after the other.
-pub(crate) struct Others(Vec<JoinHandle<Vec<Done>>>);
+/// The steps that are running, one after the other.
+pub(crate) struct Others(JoinHandle<Vec<Done>>);
 
 impl Others {
-    pub(crate) fn start(task: &str, rows: Vec<Vec<&'static str>>, form: Form) -> Self {
-        let names = rows.concat().join(", ");
+    pub(crate) fn start(task: &str, names: Vec<&'static str>, form: Form) -> Self {
         if !names.is_empty() {
+            let names = names.join(", ");
             println!("=== beside the others, with their output at the end: {names}");
         }
-        let start = |names: Vec<&'static str>| {
-            let task = task.to_owned();
-            thread::spawn(move || {
-                let run = |name| {
-                    let start = Instant::now();
-                    let result = run(&task, name, form);
-                    let time = start.elapsed();
-                    Done { name, result, time }
-                };
-                names.into_iter().map(run).collect()
-            })
-        };
-        Self(rows.into_iter().map(start).collect())
+        let task = task.to_owned();
+        Self(thread::spawn(move || {
+            let run = |name| {
+                let start = Instant::now();
+                let result = run(&task, name, form);
+                let time = start.elapsed();
+                Done { name, result, time }
+            };
+            names.into_iter().map(run).collect()
+        }))
     }
 
     /// Waits for them and prints what they said.
     pub(crate) fn finish(self) -> Vec<Done> {
-        let rows = self.0.into_iter();
-        let steps: Vec<Done> = rows
-            .flat_map(|row| row.join().unwrap_or_default())
-            .collect();
+        let steps = self.0.join().unwrap_or_default();
         for step in &steps {
             let output = fs::read(root().join(OUTPUTS).join(step.name)).unwrap_or_default();
             let _ = io::stdout().write_all(&output);

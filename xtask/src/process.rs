@@ -54,25 +54,6 @@ impl Program {
         self
     }
 
-    /// The same, as a program that gives way to all others.
-    pub(crate) fn patient(self) -> Self {
-        if cfg!(not(unix)) {
-            return self;
-        }
-        let mut nice = Command::new("nice");
-        nice.args(["-n", "15"])
-            .arg(self.0.get_program())
-            .args(self.0.get_args())
-            .envs(
-                self.0
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .current_dir(self.0.get_current_dir().unwrap_or_else(|| root()))
-            .stdin(Stdio::null());
-        Self(nice)
-    }
-
     /// Runs it to its end; it fails if the program cannot be started or says that it failed.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         println!("$ {self}");
@@ -178,22 +159,5 @@ impl fmt::Display for Program {
             write!(f, " {}", arg.display())?;
         }
         Ok(())
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patient_program_gives_way_and_keeps_its_directory_and_environment() {
-        let says = ["-c", "nice; pwd; echo $SAID"];
-        let program = Program::new("sh", &says).current_dir(Path::new("/"));
-        let said = program.env("SAID", "it").patient().output().unwrap();
-        let [niceness, directory, variable] = said.lines().collect::<Vec<_>>()[..] else {
-            panic!("{said}");
-        };
-        assert!(niceness.parse::<i32>().unwrap() >= 15, "{said}");
-        assert_eq!((directory, variable), ("/", "it"));
     }
 }

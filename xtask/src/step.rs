@@ -25,9 +25,9 @@ pub(crate) struct Step {
 pub(crate) enum Beside {
     /// In none.
     Never,
-    /// In the short one, and beside those that always do: in the long one it takes all that the machine has.
+    /// In the short one: in the long one it takes all that the machine has.
     Short,
-    /// In each, one behind the other: two suites of tests at once would be too much.
+    /// In each.
     Always,
 }
 
@@ -111,7 +111,8 @@ pub(crate) fn run(task: &str, steps: &[Step], form: Form, selected: &[bool]) -> 
     if steps.is_empty() {
         steps = std::mem::take(&mut beside);
     }
-    let beside = Others::start(task, rows(&beside), form);
+    let beside = beside.into_iter().map(|step| step.name).collect();
+    let beside = Others::start(task, beside, form);
     let mut results: Vec<_> = steps.into_iter().map(|step| run_one(step, form)).collect();
     results.extend(beside.finish());
 
@@ -139,16 +140,6 @@ pub(crate) fn run(task: &str, steps: &[Step], form: Form, selected: &[bool]) -> 
         println!("failed: {}", failed.join(", "));
     }
     (total, failed.is_empty())
-}
-
-/// The names of steps that run beside the others, in rows: those of a row run one behind the other.
-fn rows(beside: &[&Step]) -> Vec<Vec<&'static str>> {
-    let (tests, alone): (Vec<&Step>, Vec<&Step>) = beside
-        .iter()
-        .partition(|step| step.beside == Beside::Always);
-    let mut rows = vec![tests.iter().map(|step| step.name).collect()];
-    rows.extend(alone.iter().map(|step| vec![step.name]));
-    rows
 }
 
 fn run_one(step: &Step, form: Form) -> Done {
@@ -236,21 +227,6 @@ mod tests {
         assert_eq!(are_in(Beside::Never), [false, false]);
         assert_eq!(are_in(Beside::Short), [true, false]);
         assert_eq!(are_in(Beside::Always), [true, true]);
-    }
-
-    #[test]
-    fn those_that_always_run_beside_the_others_are_one_row_and_each_other_is_one() {
-        let beside = |beside, name| Step {
-            beside,
-            ..step(name, |_| Ok(Tally::default()))
-        };
-        let steps = [
-            beside(Beside::Always, "one"),
-            beside(Beside::Short, "alone"),
-            beside(Beside::Always, "two"),
-        ];
-        let steps: Vec<&Step> = steps.iter().collect();
-        assert_eq!(rows(&steps), [vec!["one", "two"], vec!["alone"]]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn short_steps() -> Vec<Step> {
             "games and conversations over bad networks, in namespaces",
             |form| faults::test(form == Form::Long, None, &[]),
         ),
-        // Its programs are built when nothing else wants the processors: while the tests of Rust and Python wait.
+        // Its programs are built while the tests of Rust and Python wait.
         on(
             Beside::Short,
             "fuzz",

@@ -11,8 +11,6 @@ pub(crate) struct Build {
     directory: &'static str,
     flags: &'static str,
     is_optimised: bool,
-    /// When nothing else wants the processors.
-    is_patient: bool,
 }
 
 impl Build {
@@ -25,7 +23,6 @@ impl Build {
              -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions \
              -Coverflow-checks",
         is_optimised: true,
-        is_patient: false,
     };
 
     /// The compiler's own coverage, which knows lines.
@@ -33,7 +30,6 @@ impl Build {
         directory: "lines",
         flags: "--cfg fuzzing -Cinstrument-coverage -Cdebug-assertions -Coverflow-checks",
         is_optimised: true,
-        is_patient: false,
     };
 
     /// Nothing but the targets.
@@ -41,7 +37,6 @@ impl Build {
         directory: "plain",
         flags: "--cfg fuzzing",
         is_optimised: false,
-        is_patient: true,
     };
 
     /// Compiles the targets; the folder with the programs.
@@ -52,13 +47,7 @@ impl Build {
         let host = host()?;
         let profile = if self.is_optimised { "release" } else { "dev" };
         let build = ["build", "--bins", "--profile", profile, "--target", &host];
-        let cargo = cargo(&build);
-        let cargo = if self.is_patient {
-            cargo.patient()
-        } else {
-            cargo
-        };
-        cargo
+        cargo(&build)
         .current_dir(&directory)
         .env("RUSTFLAGS", self.flags)
         .env("CARGO_TARGET_DIR", &target)
