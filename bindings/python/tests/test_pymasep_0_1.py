@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,9 @@ TESTS = ["test_communication", "test_engine", "test_interface"]
 #: Seconds for one of its tests, some of which wait for ever now and then, and for all of them.
 ONE, ALL = 5, 50
 TRIES = 4
+
+#: The ports of its tests. They are among those that the system gives to any connection of any program.
+PORTS = [50000, 50001, 50002, 50003, 50004, 55001]
 
 
 def run(*arguments):
@@ -56,12 +61,29 @@ def test_it_is_patched_before_or_after_its_import(before):
     assert ended.returncode == 0, ended.stderr
 
 
+def is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("localhost", port))
+        except OSError:
+            return False
+    return True
+
+
+def wait_for_ports():
+    until = time.monotonic() + ALL
+    while not all(map(is_free, PORTS)) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def outcomes(*through):
     """The results of its tests: those that pass, and those that do not (some want files that it has not)."""
     tests = [str(OLDER / "test" / "unit" / name) for name in TESTS]
     # Some of its threads die of the end of its tests: that is no failure of theirs.
     options = ["-p", "no:cacheprovider", "-rA", "-W", "ignore", f"--timeout={ONE}", "--rootdir", str(OLDER)]
     with search_port.turn():
+        wait_for_ports()
         printed = run(*through, "-m", "pytest", *options, *tests).stdout
     found = {"PASSED": set(), "FAILED": set(), "ERROR": set()}
     for outcome, name in re.findall(r"^(PASSED|FAILED|ERROR) (\S+)", printed, re.MULTILINE):
@@ -69,7 +91,7 @@ def outcomes(*through):
     return found, printed
 
 
-@pytest.mark.timeout(2 * (1 + TRIES) * ALL)
+@pytest.mark.timeout(3 * (1 + TRIES) * ALL)
 def test_its_own_tests_pass_as_they_do_without_masep():
     without, printed = outcomes()
     assert len(without["PASSED"]) > 20, printed
