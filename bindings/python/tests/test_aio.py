@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import pathlib
 import socket
 import sys
@@ -14,7 +13,7 @@ import masep
 import masep.aio
 import pytest
 from masep import Message
-from scarcity import Exhausted, settle
+from scarcity import Exhausted, assert_given_back, descriptors, settle
 
 SOON = 30
 BODY = b"y" * 60_000
@@ -510,12 +509,12 @@ def test_a_connection_that_outlives_its_loop_is_closed_when_it_is_dropped():
     with server:
         agent = asyncio.run(main())
         engine = server.accept(SOON)
-        before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+        before = descriptors()
         del agent
         gc.collect()
         assert engine.recv(SOON) is None
         assert engine.close_reason == "peer_bye"
-        assert not before or len(os.listdir("/proc/self/fd")) < before
+        assert_given_back(before - 1)
 
 
 def test_a_connection_is_dropped_in_another_thread():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -251,14 +252,25 @@ def test_run_without_a_thread(communication, sockets):
 def test_a_handler_that_is_deleted_closes_its_sockets(communication, sockets):
     """``__del__`` closes all sockets that the handler has of its own: no descriptor is left."""
     near, far = sockets
-    gc.collect()
-    before = os.listdir("/proc/self/fd")
+    before = descriptors_of(near)
     handler = communication.SocketHandler(near, "address", LOGGER)
     handler.send_frame(communication.Frame(b"hi"))
     del handler
     gc.collect()
-    assert os.listdir("/proc/self/fd") == before
+    assert descriptors_of(near) == before
     assert exactly(far, 4) == b"\x02\x00hi"
+
+
+def descriptors_of(connection):
+    """The descriptors of this process that are that socket. Those of other tests may be given back at any time."""
+    socket = os.fstat(connection.fileno()).st_ino
+    return [descriptor for descriptor in map(int, os.listdir("/proc/self/fd")) if inode(descriptor) == socket]
+
+
+def inode(descriptor):
+    with contextlib.suppress(OSError):
+        return os.fstat(descriptor).st_ino
+    return None
 
 
 def test_what_is_sent_and_received_is_logged(communication, sockets, caplog):
