@@ -41,6 +41,8 @@ struct Waited {
     this_absence: Duration,
     /// The time that the host gave by itself.
     given: Duration,
+    /// The events of the table meanwhile.
+    events: Vec<Event>,
 }
 
 /// A life of the engine from its start to its end.
@@ -102,7 +104,7 @@ impl Host {
         while Instant::now() < self.stop {
             self.think().await;
             self.turn().await;
-            self.take_events();
+            self.note(self.table.events());
             if self.rng.random_bool(0.5) {
                 let view = view(self.mark(0), false);
                 self.table.show(view).expect("the table has not ended");
@@ -185,6 +187,7 @@ impl Host {
         }
         let decided = self.decisions(&mut turn, &asked, &mut waited).await;
         drop(turn);
+        self.note(std::mem::take(&mut waited.events));
         if decided != asked {
             self.violation(format!(
                 "turn {number} of {asked:?} was decided by {decided:?}"
@@ -208,10 +211,14 @@ impl Host {
             let Ok(next) = timeout(LOOK, turn.next()).await else {
                 let after = self.look(asked, &decided);
                 let took = from.elapsed();
+                let events = self.table.events();
+                // One that comes back and is lost again between two looks is away for the second time.
+                let is_back = events.iter().any(|event| matches!(event, Event::Back(_)));
+                waited.events.extend(events);
                 if before.0 && after.0 {
                     waited.in_all += took;
                 }
-                if !before.1 || !after.1 {
+                if is_back || !before.1 || !after.1 {
                     waited.this_absence = Duration::ZERO;
                 } else if before.0 && after.0 {
                     waited.this_absence += took;
@@ -301,8 +308,8 @@ impl Host {
         }
     }
 
-    fn take_events(&self) {
-        for event in self.table.events() {
+    fn note(&self, events: Vec<Event>) {
+        for event in events {
             self.trace(format_args!("life {} {event:?}", self.life));
             let mut book = self.stage.ledger.lock();
             match event {
@@ -340,7 +347,7 @@ impl Host {
         {
             self.violation("a turn can be opened after the end");
         }
-        self.take_events();
+        self.note(self.table.events());
         if self.table.missed_events() > 0 {
             self.violation("events were dropped");
         }
