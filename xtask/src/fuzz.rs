@@ -53,12 +53,12 @@ pub(crate) struct Fuzz {
     minimise: Option<PathBuf>,
 }
 
-/// The step of `cargo xtask test`: the inputs known so far, or a minute of search for each target.
+/// The step of `cargo xtask test`: the inputs known so far, or 40 seconds of search for each target.
 pub(crate) fn test(form: Form) -> Result<(), Failure> {
     let targets = known_targets()?;
     match form {
         Form::Short => replay::run(&targets),
-        Form::Long => search(&targets, 60, processors()),
+        Form::Long => search(&targets, 40, processors()),
     }
 }
 

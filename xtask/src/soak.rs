@@ -40,10 +40,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     start("release", &arguments)
 }
 
-/// The step of `cargo xtask test --all`: five minutes.
+/// The step of `cargo xtask test --all`: three minutes.
 pub(crate) fn full() -> Result<(), Failure> {
     run(&Options {
-        minutes: 5.0,
+        minutes: 3.0,
         connections: 10_000,
         json: None,
         quick: false,
