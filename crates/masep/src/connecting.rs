@@ -261,7 +261,7 @@ impl<'a> Agreement<'a> {
             return Ok(());
         }
         if self.is_known {
-            known().forget(self.address);
+            known().forget(|address| address == self.address);
         }
         Err(self.no_hello(failure))
     }
@@ -270,6 +270,17 @@ impl<'a> Agreement<'a> {
     pub(crate) fn no_hello(&self, kind: impl Into<ConnectErrorKind>) -> ConnectError {
         ConnectError::in_hello(self.address.to_string(), kind.into())
     }
+}
+
+/// A server of this process listens there from here on: whoever did before is gone.
+pub(crate) fn forget_server(at: &Address) {
+    let is_there = |address: &Address| match (address.tcp(), at.tcp()) {
+        (Some(address), Some(at)) => {
+            address.port() == at.port() && (address.ip() == at.ip() || at.ip().is_unspecified())
+        }
+        _ => address == at,
+    };
+    known().forget(is_there);
 }
 
 fn known() -> MutexGuard<'static, KnownPymasep<Address>> {

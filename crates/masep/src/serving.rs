@@ -97,6 +97,7 @@ impl ServerInfo {
         local_address: Address,
         pymasep_address: Option<Address>,
     ) -> Self {
+        crate::connecting::forget_server(&local_address);
         let (server, pymasep) = (&door.server, pymasep_address.as_ref());
         let has_tls = door.requires_tls();
         let is_exposed = warn_if_exposed(&local_address, pymasep, &server.gate, has_tls);

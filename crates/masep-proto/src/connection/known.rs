@@ -53,9 +53,9 @@ impl<A: Eq + Hash + Clone> KnownPymasep<A> {
         self.0.get(address).is_some_and(|until| *until > now)
     }
 
-    /// The server did not answer as it was known to.
-    pub fn forget(&mut self, address: &A) {
-        self.0.remove(address);
+    /// The servers at these addresses did not answer as they were known to, or are others by now.
+    pub fn forget(&mut self, are_these: impl Fn(&A) -> bool) {
+        self.0.retain(|address, _| !are_these(address));
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
         assert!(known.contains(&4_999, at(5_000)));
         assert!(known.contains(&(5_000 - 1_024), at(5_000)));
         assert!(!known.contains(&(5_000 - 1_025), at(5_000)));
-        known.forget(&4_999);
+        known.forget(|number| *number == 4_999);
         assert!(!known.contains(&4_999, at(5_000)));
         // Those whose time is over make room first.
         known.note(1, at(100_000));

@@ -28,9 +28,7 @@ fn player(table: &Table, id: &str) -> Player {
         ..Backoff::default()
     };
     let builder = Player::builder(id, GAME).backoff(backoff);
-    // It insists: a server of pymasep's protocol alone, which this process still remembers, may have had the same port.
-    let target = format!("masep://{}", table.local_address());
-    builder.join(&*target).unwrap()
+    builder.join(table.local_address()).unwrap()
 }
 
 /// Answers each question with what it shows.

@@ -35,6 +35,7 @@ of_each_pair_and_network! {
 
 of_each_shell! {
     a_client_of_both_connects_again_where_pymasep_answers
+    a_server_of_this_process_is_not_taken_for_the_one_before_it_at_its_address
     nothing_but_a_whole_hello_of_pymaseps_leads_to_a_second_connection
     a_server_of_protocol_2_alone_refuses_clients_of_pymaseps
     a_peer_without_a_sign_of_life_is_ended
@@ -59,7 +60,7 @@ fn pair(of_server: Shell, of_client: Shell) -> Pair {
 
 fn pair_with(server: Side, options: impl Into<Options>, client: Side, limits: Limits) -> Pair {
     let server = server.serve(options);
-    let client = client.connect2("agent", &server, limits).unwrap();
+    let client = client.connect("agent", &server, limits).unwrap();
     let connection = accept(&*server);
     Pair {
         server,
@@ -169,6 +170,29 @@ fn a_client_of_both_connects_again_where_pymasep_answers(shell: Shell) {
         assert!(connect(id).is_err(), "{id}");
     }
     server.join().unwrap();
+}
+
+/// As in a process that has replaced an engine of pymasep's by one of its own.
+fn a_server_of_this_process_is_not_taken_for_the_one_before_it_at_its_address(shell: Shell) {
+    let (listener, address) = listen();
+    let before = thread::spawn(move || {
+        for hello in [&b"masep/2"[..], b"agent"] {
+            let mut peer = Peer::of(listener.accept().unwrap().0);
+            peer.expect(hello);
+            peer.write(&frame(b"engine"));
+            peer.expect(b"BYE");
+        }
+    });
+    let protocol = || {
+        let client = shell.connect("agent", address, Options::default()).unwrap();
+        let connection = client.connection();
+        connection.bye();
+        connection.protocol()
+    };
+    assert_eq!(protocol(), Protocol::Pymasep);
+    before.join().unwrap();
+    let _server = shell.bind(address.to_string(), Options::default()).unwrap();
+    assert_eq!(protocol(), Protocol::Masep2);
 }
 
 /// Downgrades are for those who answer, and for nobody else.

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use masep::{Address, ConnectError, Protocols, ShutdownReport};
+use masep::{Address, ConnectError, ShutdownReport};
 
 use super::directory::Directory;
 use super::{Agent, Client, Handle, Options, Server, Shell, accept, agent, masep2};
@@ -97,17 +97,6 @@ impl Side {
             return self.shell.connect(id, server.target(), options);
         }
         self.shell.connect(id, server.target(), options)
-    }
-
-    /// The same of one that insists on protocol 2: a server of pymasep's, which this process still remembers, may have had the
-    /// same port.
-    pub fn connect2(
-        self,
-        id: &str,
-        server: &Serving,
-        options: impl Into<Options>,
-    ) -> Result<Box<dyn Client>, ConnectError> {
-        self.connect(id, server, options.into().protocols(Protocols::Masep2))
     }
 
     pub fn join(self, id: &str, server: &Serving) -> Box<dyn Client> {
