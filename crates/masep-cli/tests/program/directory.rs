@@ -1,6 +1,7 @@
 //! A directory of a test.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,10 +11,16 @@ pub(crate) struct Directory(PathBuf);
 impl Directory {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = PathBuf::from(format!("/tmp/masep-{process}-{number}"));
-        fs::create_dir(&path).expect("a new directory");
-        Self(path)
+        loop {
+            let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let path = PathBuf::from(format!("/tmp/masep-{process}-{number}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // A process of this number that was killed has left it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> String {

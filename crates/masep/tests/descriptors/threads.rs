@@ -199,13 +199,13 @@ fn tokens_are_watched_though_the_first_server_had_no_thread_for_that(shell: Shel
 }
 
 fn tokens(shell: Shell) {
-    let mut grants = Grants::default();
-    let expires = SystemTime::now() + Duration::from_secs(2);
-    let digest = Digest::of(&AccessToken::from("secret"));
-    grants
-        .add(digest, Grant::new("lab").expires(expires))
-        .unwrap();
-    let tokens = Tokens::new(grants);
+    let grants = |grant| {
+        let mut grants = Grants::default();
+        let digest = Digest::of(&AccessToken::from("secret"));
+        grants.add(digest, grant).unwrap();
+        grants
+    };
+    let tokens = Tokens::new(grants(Grant::new("lab")));
     let directory = Directory::new();
     // The threads that each server needs are there.
     let _other = shell.serve(Options::default());
@@ -218,6 +218,8 @@ fn tokens(shell: Shell) {
     let target = format!("masep+{}", server.address());
     let client = shell.connect("agent", target, says).unwrap();
     let connection = accept(&*server);
+    let soon = SystemTime::now() + Duration::from_millis(100);
+    tokens.replace(grants(Grant::new("lab").expires(soon)));
     assert!(matches!(connection.end(), CloseReason::Revoked));
     drop(client);
 }

@@ -8,6 +8,7 @@
 )]
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,11 +19,17 @@ pub struct Directory(PathBuf);
 impl Directory {
     pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        // The path of a socket is short.
-        let path = PathBuf::from(format!("/tmp/masep-{process}-{number}"));
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        loop {
+            let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            // The path of a socket is short.
+            let path = PathBuf::from(format!("/tmp/masep-{process}-{number}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // A process of this number that was killed has left it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

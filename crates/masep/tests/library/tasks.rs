@@ -393,7 +393,7 @@ async fn a_runtime_that_was_held_up_does_not_end_a_peer_that_talked() {
     let address = listener.local_addr().unwrap();
     let connecting = Client::builder("agent")
         .protocols(Protocols::Pymasep)
-        .limits(Limits::default().idle_time(Some(Duration::from_millis(100))))
+        .limits(Limits::default().idle_time(Some(Duration::from_secs(1))))
         .connect(address);
     let answering = async {
         let (stream, _) = listener.accept().await.unwrap();
@@ -405,7 +405,7 @@ async fn a_runtime_that_was_held_up_does_not_end_a_peer_that_talked() {
     let client = client.unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
     peer.try_write(b"\x04\0talk").unwrap();
-    std::thread::sleep(Duration::from_millis(150));
+    std::thread::sleep(Duration::from_millis(1_200));
     assert_eq!(client.connection().recv().await, Ok(Frame::new("talk")));
 }
 

@@ -27,6 +27,7 @@ fn a_shutdown_delivers_what_is_unsent_and_says_who_was_cut(side: Side) {
     let to_deaf = accept(&*server);
     fill(&*to_deaf);
     let mut slow = server.agent("slow");
+    slow.take_little();
     let to_slow = accept(&*server);
     let frames = fill(&*to_slow);
     to_good.send("one").unwrap();

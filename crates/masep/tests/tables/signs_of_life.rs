@@ -108,7 +108,7 @@ fn signs_of_life_come_while_one_seat_alone_is_waited_for(shell: Shell) {
 
 /// A player that shows none is lost, also if it is the only one that is read.
 fn a_player_without_signs_of_life_is_lost_while_one_seat_alone_is_waited_for(shell: Shell) {
-    let table = shell.table(builder().limits(heartbeat(ms(200))).grace(ms(1)));
+    let table = shell.table(builder().limits(heartbeat(HEARTBEAT)).grace(ms(1)));
     let seat = |id, seat| players::builder(id, Protocols::Masep2).seat(seat);
     let _blue = play(Shell::Async.player(seat("ben", "blue"), table.address()));
     // Nothing runs in it but what is waited for.
