@@ -22,7 +22,10 @@ pub(crate) struct Done {
 }
 
 /// The steps that are running, one after the other.
-pub(crate) struct Others(JoinHandle<Vec<Done>>);
+pub(crate) struct Others {
+    names: Vec<&'static str>,
+    running: JoinHandle<Vec<Done>>,
+}
 
 impl Others {
     pub(crate) fn start(task: &str, names: Vec<&'static str>, form: Form) -> Self {
@@ -30,8 +33,8 @@ impl Others {
             let names = names.join(", ");
             println!("=== beside the others, with their output at the end: {names}");
         }
-        let task = task.to_owned();
-        Self(thread::spawn(move || {
+        let (task, all) = (task.to_owned(), names.clone());
+        let running = thread::spawn(move || {
             let run = |name| {
                 let start = Instant::now();
                 let result = run(&task, name, form);
@@ -39,12 +42,20 @@ impl Others {
                 Done { name, result, time }
             };
             names.into_iter().map(run).collect()
-        }))
+        });
+        let names = all;
+        Self { names, running }
     }
 
     /// Waits for them and prints what they said.
     pub(crate) fn finish(self) -> Vec<Done> {
-        let steps = self.0.join().unwrap_or_default();
+        let lost = |name| Done {
+            name,
+            result: Err(Failure::new("nobody has waited for its end")),
+            time: Duration::ZERO,
+        };
+        let steps = self.running.join();
+        let steps = steps.unwrap_or_else(|_| self.names.into_iter().map(lost).collect());
         for step in &steps {
             let output = fs::read(root().join(OUTPUTS).join(step.name)).unwrap_or_default();
             let _ = io::stdout().write_all(&output);
@@ -70,10 +81,12 @@ fn run(task: &str, name: &str, form: Form) -> Result<Tally, Failure> {
     let command = command.stdin(Stdio::null()).stdout(output).stderr(errors);
     let status = command.status().map_err(failed)?;
     let said = fs::read_to_string(&file).unwrap_or_default();
-    let tally = said.lines().last().map(Tally::of_summary);
-    let tally = tally.unwrap_or_default();
+    let tally = said.lines().last().and_then(Tally::of_summary);
     match status.success() {
-        true => Ok(tally),
-        false => Err(Failure::counted("see its output above", tally)),
+        true => tally.ok_or_else(|| Failure::new("its last line counts no tests")),
+        false => Err(Failure::counted(
+            "see its output above",
+            tally.unwrap_or_default(),
+        )),
     }
 }

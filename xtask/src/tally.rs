@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::AddAssign;
 
+/// The beginning of what a test says that cannot run here. The name of another test may stand before it.
+const SKIPPED: &str = "SKIPPED ";
+
 /// Tests that passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -31,9 +34,15 @@ impl fmt::Display for Tally {
 }
 
 impl Tally {
-    /// The counts in `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, the line that ends each
-    /// test binary; `None` for any other line.
+    /// The counts in `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, the line that ends each test binary, and in
+    /// `SKIPPED ...`, the line of a test that cannot run here, which passes as well; `None` for any other line.
     pub(crate) fn of_cargo_test(line: &str) -> Option<Self> {
+        if line.contains(SKIPPED) {
+            return Some(Self {
+                skipped: 1,
+                ..Self::default()
+            });
+        }
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         Some(Self::of_counts(counts.split("; ")))
     }
@@ -50,9 +59,10 @@ impl Tally {
         (is_time && counts.split(", ").all(is_count)).then(|| Self::of_counts(counts.split(", ")))
     }
 
-    /// The counts in a line that [`Display`](fmt::Display) has written.
-    pub(crate) fn of_summary(line: &str) -> Self {
-        Self::of_counts(line.split(", "))
+    /// The counts in a line that [`Display`](fmt::Display) has written; `None` for any other line.
+    pub(crate) fn of_summary(line: &str) -> Option<Self> {
+        let tally = Self::of_counts(line.split(", "));
+        (tally.to_string() == line).then_some(tally)
     }
 
     fn of_counts<'a>(parts: impl Iterator<Item = &'a str>) -> Self {
@@ -89,6 +99,8 @@ mod tests {
         let failed =
             "test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(Tally::of_cargo_test(failed), Some(tally(5, 2, 0)));
+        let skipped = "test of_a_lan ... SKIPPED of_a_lan: no network namespaces";
+        assert_eq!(Tally::of_cargo_test(skipped), Some(tally(0, 0, 1)));
         assert_eq!(Tally::of_cargo_test("test result_is_kept ... ok"), None);
         assert_eq!(Tally::of_cargo_test("running 12 tests"), None);
     }
@@ -120,6 +132,7 @@ mod tests {
         assert_eq!(tally(7, 0, 0).to_string(), "7 passed, 0 failed");
         let all = tally(7, 1, 2);
         assert_eq!(all.to_string(), "7 passed, 1 failed, 2 skipped");
-        assert_eq!(Tally::of_summary(&all.to_string()), all);
+        assert_eq!(Tally::of_summary(&all.to_string()), Some(all));
+        assert_eq!(Tally::of_summary("error: 7 passed, 1 failed"), None);
     }
 }

@@ -188,5 +188,5 @@ pub(crate) fn framed(body: impl AsRef<[u8]>) -> Vec<u8> {
 
 /// Says that a test was skipped, also when the test harness keeps the output of passing tests.
 pub(crate) fn skipped(test: &str, why: impl std::fmt::Display) {
-    writeln!(std::io::stderr(), "SKIPPED a test of {test}: {why}").expect("standard error");
+    writeln!(std::io::stdout(), "SKIPPED a test of {test}: {why}").expect("standard output");
 }
