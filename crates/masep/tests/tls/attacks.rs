@@ -396,7 +396,7 @@ fn takes(setting: &Setting, alpn: &[&str]) -> bool {
 fn a_client_has_the_same_bounds_for_its_server(shell: Shell) {
     let ticket: &'static [u8] = ticket().leak();
     // Enough for the handshake.
-    let hello_time = Duration::from_secs(2);
+    let hello_time = Duration::from_secs(3);
     for (kind, begins, floods, is_expected) in [
         (
             HANDSHAKE,

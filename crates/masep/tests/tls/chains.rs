@@ -128,7 +128,7 @@ fn a_server_that_asks_for_a_certificate_is_an_error(shell: Shell) {
         let hello_time = if is_needed {
             SOON
         } else {
-            Duration::from_secs(2)
+            Duration::from_secs(3)
         };
         let options = Options::from(masep::Limits::default().hello_time(hello_time));
         let options = options.client_tls(authority.trusted());
