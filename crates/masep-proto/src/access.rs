@@ -134,6 +134,21 @@ impl Grant {
         }
         Ok(())
     }
+
+    /// True if one that was let in with this claim, when the grant was `before`, may go on. What the claim left open may
+    /// have been filled since, as by a table or by `REGISTER`: so of that nothing may have been taken away.
+    fn keeps(&self, claim: &Claim, before: &Self) -> bool {
+        self.permit(claim).is_ok()
+            && (claim.role.is_some() || covers(&self.roles, &before.roles))
+            && (claim.game.is_some() || covers(&self.games, &before.games))
+            && (claim.seat.is_some() || covers(&self.seats, &before.seats))
+    }
+}
+
+/// True if the one list allows all that the other allows.
+fn covers<T: PartialEq>(list: &[T], other: &[T]) -> bool {
+    let has_all = || !other.is_empty() && other.iter().all(|it| list.contains(it));
+    list.is_empty() || has_all()
 }
 
 fn allows<T>(list: &[T], is_it: impl FnMut(&T) -> bool) -> bool {
@@ -311,7 +326,7 @@ impl Pass {
             let Some(grant) = grants.0.by_digest.get(digest) else {
                 return false;
             };
-            if *grant != self.grant && grant.permit(claim).is_err() {
+            if *grant != self.grant && !grant.keeps(claim, &self.grant) {
                 return false;
             }
             self.grant = grant.clone();

@@ -299,6 +299,64 @@ fn a_token_that_is_taken_out_or_expires_ends_its_connections() {
 }
 
 #[test]
+fn a_token_that_allows_less_ends_those_who_left_that_open() {
+    let wide = || {
+        let roles = Grant::new("x").role(Role::Actor).role(Role::Observer);
+        roles.game("g").game("h").seat("red").seat("blue")
+    };
+    let with = |change: fn(&mut Grant)| {
+        let mut grant = wide();
+        change(&mut grant);
+        grant
+    };
+    let says = |change: fn(&mut Hello)| {
+        let mut hello = hello("a", Some("t"));
+        change(&mut hello);
+        hello
+    };
+    let nothing = says(|_| {});
+    let all = says(|hello| {
+        hello.role = Some("actor".into());
+        hello.game = Some("g".into());
+        hello.seat = Some("red".into());
+    });
+    for (after, nothing_ends, all_ends) in [
+        (wide(), false, false),
+        (with(|it| it.roles.reverse()), false, false),
+        (with(|it| it.roles.clear()), false, false),
+        (with(|it| it.seats.push("green".into())), false, false),
+        (with(|it| it.roles.truncate(1)), true, false),
+        (with(|it| it.games.truncate(1)), true, false),
+        (with(|it| it.seats.truncate(1)), true, false),
+        (with(|it| it.seats = vec!["blue".into()]), true, true),
+        (with(|it| it.ids = vec!["b".into()]), true, true),
+    ] {
+        for (hello, ends) in [(&nothing, nothing_ends), (&all, all_ends)] {
+            let mut door = door(admission(Duplicates::Refuse).tokens(grants([("t", wide())])));
+            let (ticket, verdict) = door.says(hello);
+            assert_eq!(verdict, Verdict::Admit);
+            let after = grants([("t", after.clone())]);
+            door.admission.renew(after.clone(), door.now, door.date);
+            let expected = ends.then_some(DoorEvent::End(ticket, CloseReason::Revoked));
+            assert_eq!(
+                door.events(),
+                Vec::from_iter(expected),
+                "{after:?} {hello:?}"
+            );
+        }
+    }
+
+    // A list is narrower than none.
+    let unbound = grants([("t", Grant::new("x"))]);
+    let mut door = door(admission(Duplicates::Refuse).tokens(unbound));
+    let (ticket, _) = door.says(&nothing);
+    let bound = grants([("t", Grant::new("x").role(Role::Observer))]);
+    door.admission.renew(bound, door.now, door.date);
+    let revoked = DoorEvent::End(ticket, CloseReason::Revoked);
+    assert_eq!(door.events(), [revoked]);
+}
+
+#[test]
 fn an_id_that_is_in_use_is_given_to_nobody_with_another_token() {
     let mut door = door(admission(Duplicates::Refuse));
     door.admission = admission(Duplicates::Replace).tokens(grants([

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use masep::CloseReason;
 use masep::access::{Grant, Subject};
+use masep::{CloseReason, Role};
 
 use super::{House, bye, grants, talk, tokens};
 use crate::shells::{Options, Peer, Shell, accept, of_each_pair, of_each_shell};
@@ -15,6 +15,7 @@ of_each_pair! {
 }
 
 of_each_shell! {
+    a_token_that_allows_less_ends_those_who_left_that_open
     a_peer_that_takes_nothing_is_cut_off
     an_address_is_banned
 }
@@ -83,6 +84,20 @@ fn those_who_are_kicked_may_come_back_and_those_who_are_banned_may_not(
         assert_eq!(house.server.kick(&subject), 0);
     }
     talk(&*bystander, &its);
+}
+
+/// It might say by REGISTER, which the door does not read, what it may not be any more.
+fn a_token_that_allows_less_ends_those_who_left_that_open(shell: Shell) {
+    let both = Grant::new("one").role(Role::Actor).role(Role::Observer);
+    let tokens = tokens([("one", both)]);
+    let house = House::new(shell, shell, tokens.clone());
+    let (client, at_server) = house.joins("a", "one");
+    tokens.replace(grants([("one", Grant::new("one").role(Role::Observer))]));
+    assert_eq!(bye(&*client), "revoked");
+    assert_eq!(at_server.end(), CloseReason::Revoked);
+    let (client, connection) = house.joins("a", "one");
+    assert_eq!(connection.grant().unwrap().roles, [Role::Observer]);
+    talk(&*client, &connection);
 }
 
 fn an_address_is_banned(shell: Shell) {
