@@ -146,6 +146,12 @@ impl Element {
         self.depth as usize
     }
 
+    /// The number of its elements, its own included. In XML as it is kept here, a `<` begins a tag and nothing else.
+    pub(crate) fn count(&self) -> usize {
+        let tags = self.xml.as_bytes().windows(2);
+        tags.filter(|two| two[0] == b'<' && two[1] != b'/').count()
+    }
+
     /// True if a namespace is declared in it.
     pub(crate) const fn is_namespaced(&self) -> bool {
         self.namespaced

@@ -8,7 +8,7 @@ use super::head::{self, Major};
 use super::{Bounds, array, tag};
 use crate::value::{DictIter, FoundArray, find_lacking_element};
 use crate::{
-    Dict, Element, EncodeError, FrameKind, Int, Limit, LimitExceeded, Message, Pieces, Value,
+    Dict, Element, EncodeError, FrameKind, Int, Limit, LimitExceeded, Message, Pieces, Value, xml,
 };
 
 /// Bytes that most messages other than observations fit in.
@@ -331,12 +331,26 @@ impl<'a> Encoder<'a> {
         let deepest = depth - 1 + element.depth();
         self.check(Limit::Depth, deepest, self.bounds.limits.depth)?;
         self.head(Major::Tag, tag::ELEMENT)?;
-        if element.tail().is_empty() {
-            return self.text(element.as_xml());
+        let has_tail = !element.tail().is_empty();
+        if has_tail {
+            self.head(Major::Array, 2)?;
         }
-        self.head(Major::Array, 2)?;
         self.text(element.as_xml())?;
-        self.text(element.tail())
+        self.check_inside(element)?;
+        if has_tail {
+            self.text(element.tail())?;
+        }
+        Ok(())
+    }
+
+    /// Checks that no more elements are in this one, its own included, than there may be items behind its text: a decoder
+    /// reads no others. They are counted only where the bytes are enough for so many.
+    fn check_inside(&mut self, element: &Element) -> Result<(), Stop> {
+        if element.as_xml().len() / xml::SHORTEST_ELEMENT <= self.nodes_left {
+            return Ok(());
+        }
+        let before = self.bounds.nodes - self.nodes_left;
+        self.check(Limit::Nodes, before + element.count(), self.bounds.nodes)
     }
 
     fn int(&mut self, value: &Int) -> Result<(), Stop> {

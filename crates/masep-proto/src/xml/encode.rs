@@ -54,7 +54,7 @@ pub(crate) fn encode_message(message: &Message, limits: &Limits) -> Result<Bytes
 }
 
 /// The fewest bytes that an element takes: `<a />`.
-const SHORTEST_ELEMENT: usize = 5;
+pub(crate) const SHORTEST_ELEMENT: usize = 5;
 
 /// Checks the bounds that follow from the bytes. Where these are so few that no bound can be reached, nothing is
 /// counted; else the reader counts, so that both sides count alike.

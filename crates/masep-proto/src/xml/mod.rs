@@ -28,7 +28,8 @@ mod words;
 pub(crate) use chars::is_name;
 pub(crate) use decode::{decode_action, decode_element, decode_message, decode_value};
 pub(crate) use encode::{
-    Encoded, Encoder, encode_checked_element, encode_message, encode_message_element, encode_value,
+    Encoded, Encoder, SHORTEST_ELEMENT, encode_checked_element, encode_message,
+    encode_message_element, encode_value,
 };
 pub(crate) use escape::{push_attribute, push_text};
 pub(crate) use namespaces::XMLNS as XMLNS_NAMESPACE;

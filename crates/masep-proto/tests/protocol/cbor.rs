@@ -267,6 +267,32 @@ fn writing_keeps_to_the_limits_of_the_reader() {
     );
 }
 
+/// 110,000 elements in a message of 1 MiB: a server that got it would give it to nobody.
+#[test]
+fn an_element_with_more_in_it_than_its_reader_takes_is_not_written() {
+    let many = |elements: usize| {
+        let element = Element::parse(format!("<a>{}</a>", "<b />".repeat(elements - 1))).unwrap();
+        Message::new("action", Dict::from([("a", element)]), "x")
+    };
+    let limits = Limits::default().nodes(100_000);
+    // Before them are eight items: a map of three entries, and a map, its key and the tag.
+    for (elements, is_written) in [(99_000, true), (99_989, true), (100_000, false)] {
+        let message = many(elements);
+        match encode_message(&message, None, &limits) {
+            Ok(bytes) => {
+                assert!(is_written);
+                assert_eq!(decode_message(&bytes, &limits).unwrap(), (message, None));
+            }
+            Err(EncodeError::Limit(exceeded)) => {
+                assert!(!is_written);
+                assert_eq!((exceeded.limit, exceeded.allowed), (Limit::Nodes, 100_000));
+                assert!(exceeded.actual > 100_000);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 #[test]
 fn an_element_that_lacks_an_array_is_not_sent() {
     let array = Array::from_slice(&[1], &[1u8]).unwrap();
@@ -323,7 +349,31 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+/// An element with others in it, and what is around it.
+fn element() -> impl Strategy<Value = Value> {
+    let leaf = "[a-z>]{0,3}".prop_map(|text| format!("<b c='&lt;/'>{text}</b>"));
+    let xml = leaf.prop_recursive(4, 20, 5, |inner| {
+        let children = prop::collection::vec(inner, 0..5);
+        children.prop_map(|children| format!("<a>{}</a>", children.concat()))
+    });
+    (xml, "[a-z]{0,2}").prop_map(|(xml, tail)| Element::parse(xml).unwrap().with_tail(tail).into())
+}
+
 proptest! {
+    #[test]
+    fn what_is_written_within_bounds_is_read_within_them(
+        values in prop::collection::vec(prop_oneof![value(), element()], 1..3),
+        nodes in 10usize..24,
+        depth in 3usize..12,
+        text_bytes in 4usize..60,
+    ) {
+        let limits = Limits::default().nodes(nodes).depth(depth).text_bytes(text_bytes);
+        let message = Message::new("action", Dict::from([("v", Value::List(values))]), "s");
+        if let Ok(encoded) = encode_message(&message, None, &limits) {
+            prop_assert_eq!(decode_message(&encoded, &limits), Ok((message, None)));
+        }
+    }
+
     #[test]
     fn what_is_written_is_read_back(value in value(), turn: bool) {
         let encoded = written(&value);
