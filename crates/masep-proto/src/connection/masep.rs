@@ -263,7 +263,7 @@ impl Masep {
                 self.notices.push_back(notice);
                 return Demand::Notice;
             }
-            Control::Bye(bye) if bye.code == Bye::PLAIN && bye.text.is_empty() => {
+            Control::Bye(bye) if bye.says_nothing() => {
                 return self.end(CloseReason::PeerBye);
             }
             Control::Bye(bye) => return self.end(CloseReason::PeerByeWith(Box::new(bye))),

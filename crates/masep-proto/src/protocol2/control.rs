@@ -318,6 +318,11 @@ impl Bye {
         self.may_return = Some(may);
         self
     }
+
+    /// True if it tells no more than a `BYE` of pymasep's.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.code == Self::PLAIN && self.text.is_empty() && self.may_return.is_none()
+    }
 }
 
 impl Notice {

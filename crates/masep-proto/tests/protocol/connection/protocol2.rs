@@ -230,6 +230,18 @@ fn an_end_says_why() {
     );
     assert_eq!(pair.agent.received, [Frame::from("last")]);
 
+    // A plain one that says more than pymasep's does is more than that.
+    for may_return in [None, Some(true), Some(false)] {
+        let mut pair = Pair::open2();
+        let mut bye = Bye::new(Bye::PLAIN, "");
+        bye.may_return = may_return;
+        pair.engine.core.end_with(bye.clone(), pair.now);
+        pair.pass(5 * SECOND);
+        let reason = pair.agent.reason().expect("it ended");
+        assert_eq!(reason.words(), may_return.map(|_| &bye));
+        assert!(reason.is_peer_bye());
+    }
+
     for (ends, code) in [
         (CloseReason::Shutdown, "shutdown"),
         (CloseReason::Replaced, "replaced"),
