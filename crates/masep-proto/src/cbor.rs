@@ -35,7 +35,9 @@ mod reader;
 use bytes::Bytes;
 
 pub(crate) use decode::{message as decode_within, message_in_turn as decode_turn_within};
-pub(crate) use encode::{message as encode_within, open as encode_open, pieces as encode_pieces};
+pub(crate) use encode::{
+    depth_of, message as encode_within, open as encode_open, pieces as encode_pieces,
+};
 
 use crate::{DecodeError, Dict, EncodeError, Limits, Message, Value};
 

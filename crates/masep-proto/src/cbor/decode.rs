@@ -464,7 +464,7 @@ fn simple(head: Head) -> Result<Value, Fault> {
         25 => Value::Float(value::f16_to_f64(low(head.argument))),
         26 => Value::Float(value::f32_to_f64(low(head.argument))),
         27 => Value::Float(f64::from_bits(head.argument)),
-        24 if head.argument < 32 => return Err(Fault::syntax("a reserved value", head.start)),
+        _ if head.is_reserved() => return Err(Fault::syntax("a reserved value", head.start)),
         _ => {
             return Err(Fault::unexpected(
                 "a simple value that is no value here",

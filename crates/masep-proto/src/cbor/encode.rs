@@ -21,6 +21,12 @@ pub(super) const PARAMS_DEPTH: usize = 2;
 /// The levels by which an item is deeper than its container, as in XML.
 pub(super) const LEVELS_PER_ITEM: usize = 2;
 
+/// The depth of items that are so many levels deep, as [`Limits::depth`](crate::Limits::depth) counts: the outermost one is
+/// one level deep.
+pub(crate) const fn depth_of(levels: usize) -> usize {
+    LEVELS_PER_ITEM * levels - 1
+}
+
 /// A message.
 pub(crate) fn message(
     message: &Message,

@@ -24,8 +24,8 @@ pub(crate) struct Bounds {
     pub(crate) items: usize,
     /// Bytes of one text.
     pub(crate) text_bytes: usize,
-    /// The greatest depth of values in each other.
-    pub(crate) depth: usize,
+    /// The levels of items in each other, the map's own included.
+    pub(crate) levels: usize,
 }
 
 /// The value of the current key.
@@ -64,7 +64,7 @@ pub(crate) fn read<'a>(
             each(key, &mut field)?;
         }
         if !field.is_read {
-            reader.skip()?;
+            reader.skip_within(bounds.levels - 1)?;
         }
     }
     Ok(reader.end()?)
@@ -174,7 +174,7 @@ impl<'a> Field<'_, 'a> {
         let bytes = Bytes::copy_from_slice(&self.input[start..self.reader.position()]);
         let limits = Limits::default()
             .nodes(self.bounds.items)
-            .depth(self.bounds.depth);
+            .depth(super::depth_of(self.bounds.levels - 1));
         match super::decode_value(&bytes, &limits) {
             Ok(Value::Dict(dict)) => Ok(dict),
             Ok(_) => Err(Fault::unexpected("this is a map", start).into()),
@@ -226,6 +226,13 @@ pub fn read_map<'a>(
         each(key, item(bytes, &mut reader)?);
     }
     Ok(reader.end()?)
+}
+
+/// The number of items in a map that was written here.
+pub(crate) fn items(map: &[u8]) -> usize {
+    let mut reader = Reader::new(map, usize::MAX, usize::MAX);
+    let _it_is_one = reader.pass(1);
+    usize::MAX - reader.nodes_left()
 }
 
 /// The bytes of a text whose head was just read.

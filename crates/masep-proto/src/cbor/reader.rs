@@ -63,6 +63,13 @@ pub(super) struct Head {
     pub(super) start: usize,
 }
 
+impl Head {
+    /// True for a simple value in two bytes that has to be in one.
+    pub(super) const fn is_reserved(&self) -> bool {
+        self.info == 24 && self.argument < 32
+    }
+}
+
 /// The bytes behind the first one of a number, by the last five bits of that; more than there can be where there is no such
 /// number.
 const BEHIND_NUMBER: [usize; 32] = {
@@ -234,6 +241,32 @@ impl<'a> Reader<'a> {
         is_passed
     }
 
+    /// [`skip`](Self::skip) of an item in which no item is deeper than so many levels, itself included. A tag is no level.
+    pub(super) fn skip_within(&mut self, levels: usize) -> Result<(), Fault> {
+        // The items that are still to come, on each level.
+        let mut left = vec![1];
+        while let Some(items) = left.pop() {
+            if items == 0 {
+                continue;
+            }
+            let start = self.position;
+            let is_tag = self.input.get(start).map(|first| Major::of(*first)) == Some(Major::Tag);
+            let inside = self.skip_one(|reader, head| reader.text(head).map(drop))?;
+            if is_tag {
+                left.push(items);
+                continue;
+            }
+            left.push(items - 1);
+            if inside > 0 {
+                left.push(inside);
+            }
+            if left.len() > levels {
+                return Err(Fault::limit(Limit::Depth, left.len(), levels, start));
+            }
+        }
+        Ok(())
+    }
+
     #[inline]
     fn skip_with(
         &mut self,
@@ -255,6 +288,9 @@ impl<'a> Reader<'a> {
     ) -> Result<usize, Fault> {
         let head = self.head()?;
         match head.major {
+            Major::Simple if head.is_reserved() => {
+                return Err(Fault::syntax("a reserved value", head.start));
+            }
             Major::Unsigned | Major::Negative | Major::Simple => {}
             Major::Bytes => {
                 self.content(head)?;

@@ -19,7 +19,7 @@ const MOST_NAME: usize = 200;
 const BOUNDS: Bounds = Bounds {
     items: 64,
     text_bytes: DESCRIPTION_BYTES,
-    depth: 8,
+    levels: DESCRIPTION_BYTES,
 };
 
 /// The things that a server of masep tells of itself in the search. Anybody can say anything, and texts may hold anything:

@@ -8,10 +8,10 @@ use std::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::limits::{CODE_BYTES, CONTROL_BYTES, TEXT_BYTES};
+use super::limits::{CODE_BYTES, CONTROL_BYTES, ITEMS, TEXT_BYTES};
 use super::{AccessToken, Protocol, kind};
 use crate::printable::{Quoted, is_name, is_printable};
-use crate::{DecodeError, Dict, EncodeError, Limit, LimitExceeded, PeerId};
+use crate::{DecodeError, Dict, EncodeError, Limit, LimitExceeded, PeerId, cbor};
 
 /// The client's first control message: who it is, and what it would like.
 ///
@@ -378,8 +378,8 @@ impl Control {
     /// The payload of its frame.
     ///
     /// # Errors
-    /// A text, or all of it, is longer than control messages may be; an id, a code or another name has a character that is
-    /// not [printable](crate::is_printable).
+    /// A text, or all of it, is longer than control messages may be, or has more items or levels; an id, a code or another
+    /// name has a character that is not [printable](crate::is_printable).
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
         let payload = match self {
             Self::Ping(token) | Self::Pong(token) => token.to_vec(),
@@ -390,6 +390,10 @@ impl Control {
             Self::Notice(notice) => write::notice(notice)?,
         };
         LimitExceeded::check(Limit::FrameBytes, payload.len(), CONTROL_BYTES)?;
+        // Each item takes a byte at least.
+        if payload.len() > ITEMS {
+            LimitExceeded::check(Limit::Nodes, cbor::map::items(&payload), ITEMS)?;
+        }
         Ok(payload.into())
     }
 

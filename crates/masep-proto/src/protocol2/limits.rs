@@ -18,6 +18,6 @@ pub(super) const TOKEN_BYTES: usize = 2_048;
 /// The number of features, and bytes of each.
 pub(super) const FEATURES: usize = 64;
 pub(super) const FEATURE_BYTES: usize = 64;
-/// Data items of CBOR in a control message, and how deep they may stand in each other.
+/// Data items of CBOR in a control message, and the levels on which they may stand in each other, its map's own included.
 pub(super) const ITEMS: usize = 1_024;
-pub(super) const DEPTH: usize = 16;
+pub(super) const LEVELS: usize = 16;

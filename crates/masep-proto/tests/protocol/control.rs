@@ -204,6 +204,49 @@ fn what_is_too_long_is_refused_on_both_ends_and_texts_for_people_are_cut() {
 }
 
 #[test]
+fn as_many_levels_and_items_are_written_as_are_read() {
+    let make = |make: Dict| {
+        let mut hello = hello();
+        hello.make = Some(make);
+        Control::Hello(Box::new(hello))
+    };
+    // Dicts in each other: `make` is on the second level, and what is in the innermost is a level deeper than that.
+    let dicts = |number: usize| {
+        let dict = |inner: Dict, _| Dict::from([("a", inner)]);
+        (1..number).fold(Dict::from([("a", 1)]), dict)
+    };
+    let list = |items: usize| Dict::from([("l", Value::List(vec![1.into(); items]))]);
+    let is_taken = |message: &Control| match message.encode() {
+        Ok(bytes) => {
+            let read = Control::decode(message.kind(), &bytes);
+            assert_eq!(read.as_ref(), Ok(&Some(message.clone())));
+            true
+        }
+        Err(_) => false,
+    };
+    assert!(is_taken(&make(dicts(14))));
+    assert!(!is_taken(&make(dicts(15))));
+    let written = (0..1_100).filter(|items| is_taken(&make(list(*items))));
+    assert_eq!(written.max(), Some(998), "what else is in HELLO counts too");
+}
+
+#[test]
+fn what_nobody_knows_is_cbor_of_as_many_levels() {
+    let bye = Control::Bye(Bye::new("c", "t"));
+    let of_new = |value: &[u8]| Control::decode(kind::BYE, &with(&bye, "new", value));
+    let error = |value: &[u8]| of_new(value).expect_err("it is refused").kind.name();
+    // On the second level, and so many deeper. A tag is no level.
+    for one in [&[0x81][..], &[0xc6, 0x81]] {
+        assert!(of_new(&[&one.repeat(14)[..], b"\x01"].concat()).is_ok());
+        assert_eq!(error(&[&one.repeat(15)[..], b"\x01"].concat()), "limit");
+    }
+    // Side by side.
+    assert!(of_new(&[&b"\x83"[..], &b"\x81\x80".repeat(3)].concat()).is_ok());
+    assert!(of_new(b"\xf8\x20").is_ok());
+    assert_eq!(error(b"\xf8\x10"), "cbor");
+}
+
+#[test]
 fn bombs_cost_little() {
     // Arrays of arrays in what is known, in what is not, and tags of tags.
     let bye = Control::Bye(Bye::new("c", "t"));

@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 
 use super::super::limits::{
-    CODE_BYTES, CONTROL_BYTES, DEPTH, FEATURE_BYTES, FEATURES, ID_BYTES, ITEMS, NAME_BYTES,
+    CODE_BYTES, CONTROL_BYTES, FEATURE_BYTES, FEATURES, ID_BYTES, ITEMS, LEVELS, NAME_BYTES,
     TEXT_BYTES, TOKEN_BYTES,
 };
 use super::{AccessToken, Bye, Hello, Notice, Rejected, Welcome};
@@ -14,7 +14,7 @@ use crate::{DecodeError, DecodeErrorKind, Dict, Limit, LimitExceeded, PeerId, Po
 const BOUNDS: Bounds = Bounds {
     items: ITEMS,
     text_bytes: CONTROL_BYTES,
-    depth: DEPTH,
+    levels: LEVELS,
 };
 
 /// The fields read from a control message of any kind.

@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 
 use super::super::limits::{
-    CODE_BYTES, CONTROL_BYTES, DEPTH, FEATURE_BYTES, FEATURES, ID_BYTES, ITEMS, NAME_BYTES,
+    CODE_BYTES, CONTROL_BYTES, FEATURE_BYTES, FEATURES, ID_BYTES, ITEMS, LEVELS, NAME_BYTES,
     TEXT_BYTES, TOKEN_BYTES,
 };
 use super::{AccessToken, Bye, Hello, Notice, Rejected, Welcome};
@@ -66,7 +66,7 @@ impl Fields {
         let limits = Limits::default()
             .message_bytes(CONTROL_BYTES)
             .nodes(ITEMS)
-            .depth(DEPTH);
+            .depth(cbor::depth_of(LEVELS - 1));
         let item = cbor::encode_value(&Value::Dict(dict.clone()), &limits);
         let item = item.map_err(|error| match error {
             EncodeError::Limit(limit) => limit,
