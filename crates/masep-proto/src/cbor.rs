@@ -96,6 +96,12 @@ impl<'a> Bounds<'a> {
         }
     }
 
+    /// The same for XML.
+    pub(crate) fn to_limits(self) -> Limits {
+        let limits = self.limits.clone().message_bytes(self.message_bytes);
+        limits.text_bytes(self.text_bytes).nodes(self.nodes)
+    }
+
     /// Those of messages that go out in payloads of so many bytes, which are checked where the frame is sent.
     pub(crate) fn sending(limits: &'a Limits, payload: usize) -> Self {
         Self {

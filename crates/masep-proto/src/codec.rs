@@ -175,20 +175,20 @@ impl Encoding {
         let limits = self.config.limits();
         let kind = frame.kind();
         let body = frame.into_bytes();
-        let is_xml = match self.limits.protocol {
-            Protocol::Pymasep => true,
-            Protocol::Masep2 => kind == FrameKind::Xml,
-        };
-        if is_xml {
+        if self.limits.protocol == Protocol::Pymasep {
             return Message::decode(body, limits).map(|message| (message, None));
         }
-        if kind == FrameKind::Bytes {
-            return Err(DecodeError {
+        let bounds = Bounds::receiving(limits, self.receives as usize);
+        match kind {
+            FrameKind::Xml => {
+                Message::decode(body, &bounds.to_limits()).map(|message| (message, None))
+            }
+            FrameKind::Bytes => Err(DecodeError {
                 kind: DecodeErrorKind::UnexpectedItem("bytes of the user's are no message"),
                 position: Position::START,
-            });
+            }),
+            FrameKind::Cbor => decode(&body, bounds),
         }
-        decode(&body, Bounds::receiving(limits, self.receives as usize))
     }
 }
 

@@ -322,10 +322,7 @@ impl<'a> Decoder<'a> {
         let at = self.reader.position() - xml.len();
         let limits = self
             .bounds
-            .limits
-            .clone()
-            .message_bytes(self.bounds.message_bytes)
-            .text_bytes(self.bounds.text_bytes)
+            .to_limits()
             .depth(self.bounds.limits.depth + 1 - depth)
             .nodes(self.reader.nodes_left());
         let element = Element::decode(xml.into_bytes(), &limits)

@@ -6,7 +6,7 @@ use masep_proto::cbor::{self, MapItem};
 use masep_proto::connection::{Config, Event, Protocols, PushError, WhenFull};
 use masep_proto::protocol2::{Bye, Control, Header, Notice, Protocol, kind};
 use masep_proto::{
-    Array, CloseReason, Dict, EncodeError, Frame, FrameKind, Limits, Message, Value,
+    Array, CloseReason, Dict, Element, EncodeError, Frame, FrameKind, Limits, Message, Value,
 };
 
 use super::pair::{Pair, Random};
@@ -678,6 +678,20 @@ fn the_bounds_of_messages_follow_the_largest_payload() {
         Message::new("list", Dict::from([("v", Value::List(list))]), "e"),
     ] {
         let frame = pair.engine.core.encoding().encode(&message).unwrap();
+        send(&mut pair, false, frame).unwrap();
+        pair.settle();
+        let frame = pair.agent.received.pop().expect("a frame");
+        assert_eq!(pair.agent.core.encoding().decode(frame), Ok(message));
+    }
+    // Also in XML.
+    let all = Limits::default().message_bytes(4 << 20);
+    let all = all.text_bytes(4 << 20).nodes(400_000);
+    let wide = format!("<a>{}</a>", "<b />".repeat(150_000));
+    let wide = Element::decode(wide.into(), &all).unwrap();
+    for value in [Value::from("x".repeat(2 << 20)), wide.into()] {
+        let message = Message::new("text", Dict::from([("v", value)]), "e");
+        let xml = message.encode(&all);
+        let frame = Frame::of(FrameKind::Xml, xml.unwrap());
         send(&mut pair, false, frame).unwrap();
         pair.settle();
         let frame = pair.agent.received.pop().expect("a frame");
