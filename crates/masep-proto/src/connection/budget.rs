@@ -1,5 +1,7 @@
 //! Memory for large frames that are on their way in, which all connections with one configuration share: a server's.
 //!
+//! Memory that connections keep for the next frame counts too, but keeps no frame out for ever.
+//!
 //! A connection needs a share of it when it is about to take more memory for a frame than it may have anyway. Without one
 //! it does not read. A connection that has a share for long while others wait for one is ended: otherwise those who
 //! send the beginning of a large frame, and little more, would keep all others out.
@@ -25,6 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Budget {
     allowed: usize,
     used: AtomicUsize,
+    /// The part of that in which no frame is on its way in.
+    spare: AtomicUsize,
     waiting: AtomicUsize,
 }
 
@@ -33,19 +37,22 @@ impl Budget {
         Arc::new(Self {
             allowed,
             used: AtomicUsize::new(0),
+            spare: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
         })
     }
 
-    /// Takes so many bytes, if there are so many. One share of any size is given when there is no other, or such a frame
-    /// could never come.
+    /// Takes so many bytes, if there are so many. One share of any size is given when no other frame has one, or such a
+    /// frame could never come: connections that say nothing keep theirs.
     fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        self.take_if(bytes, |used, after| used == 0 || after <= self.allowed)
+        let is_first = |used| used == self.spare.load(Relaxed);
+        self.take_if(bytes, |used, after| after <= self.allowed || is_first(used))
     }
 
     /// Takes so many bytes for memory that nothing is in, of which there may be half as much, so that frames come.
     pub(super) fn take_spare(self: &Arc<Self>, bytes: usize) -> Option<Share> {
         self.take_if(bytes, |_, after| after <= self.allowed / 2)
+            .map(Share::into_spare)
     }
 
     fn take_if(
@@ -58,7 +65,11 @@ impl Budget {
             may(used, after).then_some(after)
         });
         let budget = self.clone();
-        taken.ok().map(|_| Share { budget, bytes })
+        taken.ok().map(|_| Share {
+            budget,
+            bytes,
+            is_spare: false,
+        })
     }
 }
 
@@ -67,10 +78,37 @@ impl Budget {
 pub(super) struct Share {
     budget: Arc<Budget>,
     bytes: usize,
+    /// No frame is on its way into its memory.
+    is_spare: bool,
+}
+
+impl Share {
+    /// The same for a frame.
+    pub(super) fn into_used(mut self) -> Self {
+        self.set_spare(false);
+        self
+    }
+
+    /// The same for memory that nothing is in.
+    pub(super) fn into_spare(mut self) -> Self {
+        self.set_spare(true);
+        self
+    }
+
+    fn set_spare(&mut self, is_spare: bool) {
+        let before = mem::replace(&mut self.is_spare, is_spare);
+        match (before, is_spare) {
+            (false, true) => self.budget.spare.fetch_add(self.bytes, Relaxed),
+            (true, false) => self.budget.spare.fetch_sub(self.bytes, Relaxed),
+            _ => 0,
+        };
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
+        // Before the other, so that there is never less in use than is spare.
+        self.set_spare(false);
         self.budget.used.fetch_sub(self.bytes, Relaxed);
     }
 }
@@ -104,7 +142,7 @@ pub(super) struct Incoming {
 impl Incoming {
     /// Takes a share over for the frame that comes next.
     pub(super) fn take_over(&mut self, share: Share) {
-        self.share = Some(share);
+        self.share = Some(share.into_used());
         self.look_at = None;
     }
 

@@ -125,6 +125,21 @@ fn a_frame_that_is_larger_than_all_memory_comes_when_no_other_is_on_its_way() {
     }
 }
 
+/// The other one says nothing more, and keeps the memory of its last frame for the next.
+#[test]
+fn a_frame_that_needs_most_of_the_memory_comes_though_others_keep_some_for_their_next() {
+    let mut server = Server::new(2, LARGE + 1_000);
+    let medium = frame(kind::BYTES, &vec![7; LARGE / 3]);
+    let large = frame(kind::BYTES, &vec![7; LARGE]);
+    assert_eq!(server.hear(0, &medium), medium.len());
+    server.sides[0].received.clear();
+    assert_eq!(server.hear(1, &large), large.len());
+    // One at a time, as before.
+    let heard = server.hear(1, &large[..200_000]);
+    assert_eq!(heard, 200_000);
+    assert!(server.hear(0, &large) < 140_000);
+}
+
 #[test]
 fn whoever_holds_memory_while_others_wait_is_ended_after_a_time() {
     let mut server = Server::new(3, 2 * LARGE + 1_000);
