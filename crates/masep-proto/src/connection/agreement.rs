@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::hand_over::Heard;
 use super::masep::{Masep, PONG_IN_CALL};
 use super::{Connection, HelloFailure, OtherProfile, Outcome, Phase, Protocols};
 use crate::admission::{Refusal, RejectReason};
@@ -151,6 +152,10 @@ impl Connection {
                 let Some(message) = message else {
                     return Err(HelloError::Preamble);
                 };
+                if let (Control::Hello(_), Some(masep)) = (&message, &mut self.masep) {
+                    let hello = &self.inbound.rest()[..extent.whole()];
+                    masep.heard = Some(Heard::hello(hello));
+                }
                 self.inbound.consume(extent.whole());
                 Ok(Some(message))
             }

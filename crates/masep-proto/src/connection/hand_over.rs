@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::Instant;
 
-use super::masep::put_frame;
 use super::signals::Pending;
 use super::{Connection, HelloFailure, Outcome, Phase, Read, event};
-use crate::protocol2::{Control, preamble};
+use crate::protocol2::preamble;
 
 /// All that a server has heard of a client of protocol 2 that waits for the verdict, for a connection that goes on with
 /// the stream: in another process, for example. `{:?}` does not show the bytes, which may have tokens.
@@ -16,6 +15,16 @@ pub struct Heard {
     pub bytes: Vec<u8>,
     /// The server's first 16 bytes were said.
     pub is_answered: bool,
+}
+
+impl Heard {
+    /// The frame of HELLO, as the client has said it: it may have keys that nobody knows here.
+    pub(super) fn hello(frame: &[u8]) -> Box<Self> {
+        Box::new(Self {
+            bytes: [preamble::CLIENT, frame].concat(),
+            is_answered: false,
+        })
+    }
 }
 
 impl fmt::Debug for Heard {
@@ -42,28 +51,24 @@ impl Connection {
     /// Gives the client away that waits for the verdict: nothing of it is read or written here any more, and the stream is
     /// not to be shut. [`take_over`](Self::take_over) goes on with it.
     pub fn hand_over(&mut self) -> HandOver {
-        let (Phase::Deciding, Some(masep)) = (self.phase, &self.masep) else {
-            return HandOver::Never;
-        };
-        let Some(hello) = masep.hello.clone() else {
+        let (Phase::Deciding, Some(masep)) = (self.phase, &mut self.masep) else {
             return HandOver::Never;
         };
         if self.inbound.is_out() || self.transmit_out || self.rest.is_some() {
             return HandOver::Later;
         }
-        let is_answered = masep.first_is_out;
-        let mut bytes = preamble::CLIENT.to_vec();
-        if put_frame(&Control::Hello(hello), &mut bytes).is_err() {
+        let Some(mut heard) = masep.heard.take() else {
             return HandOver::Never;
-        }
-        bytes.extend_from_slice(self.inbound.rest());
+        };
+        heard.is_answered = masep.first_is_out;
+        heard.bytes.extend_from_slice(self.inbound.rest());
         self.inbound.discard_rest();
         self.outcome = Outcome::Failed(HelloFailure::Refused);
         self.phase = Phase::Over;
         (self.events, self.actions) = (Pending::default(), Pending::default());
         self.tell(event::OVER);
         self.note_change();
-        HandOver::Done(Heard { bytes, is_answered })
+        HandOver::Done(*heard)
     }
 
     /// Goes on, before anything else, with what another connection has heard. It waits for the verdict then.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::budget::{Budget, Incoming, Share};
+use super::hand_over::Heard;
 use super::memory::{FrameMemory, Kept};
 use super::pool;
 use super::transmit::Transmit;
@@ -53,6 +54,8 @@ pub(super) struct Masep {
     farewell: Option<Vec<u8>>,
     /// The client's HELLO.
     pub(super) hello: Option<Box<Hello>>,
+    /// The bytes up to the end of HELLO, until the client is told whether it is taken.
+    pub(super) heard: Option<Box<Heard>>,
     /// The server's WELCOME.
     pub(super) welcome: Option<Box<Welcome>>,
     notices: VecDeque<Notice>,
@@ -120,6 +123,7 @@ impl Masep {
             words: None,
             farewell: None,
             hello: None,
+            heard: None,
             welcome: None,
             notices: VecDeque::new(),
             lost_notices: 0,
@@ -152,6 +156,7 @@ impl Masep {
         bytes: &'static [u8],
         message: &Control,
     ) -> Result<(), EncodeError> {
+        self.heard = None;
         self.ahead = first_bytes(self.unsaid(bytes), message)?;
         self.ahead_is_first = true;
         Ok(())
@@ -228,7 +233,7 @@ impl Masep {
 
     /// Sets what is said in place of a `BYE`: these first bytes, and that the client is not taken.
     pub(super) fn refuse(&mut self, bytes: &'static [u8], rejected: Rejected) {
-        self.ahead = Vec::new();
+        (self.heard, self.ahead) = (None, Vec::new());
         let refusal = first_bytes(self.unsaid(bytes), &Control::Rejected(rejected));
         self.farewell = refusal.ok();
     }

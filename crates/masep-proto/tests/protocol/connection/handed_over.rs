@@ -83,6 +83,19 @@ fn however_much_had_arrived_the_client_goes_on_where_it_was() {
     }
 }
 
+/// Its HELLO has what this process would not write so, or does not know.
+#[test]
+fn a_hello_goes_along_as_the_client_has_said_it() {
+    // {"v": [2, 2], "id": "a", "max": 65536, "future": 1, "make": {"m": [600 times 1.5, of 16 bits]}}
+    let mut hello = b"\xa5\x61v\x82\x02\x02\x62id\x61a\x63max\x1a\0\x01\0\0\x66future\x01".to_vec();
+    hello.extend(b"\x64make\xa1\x61m\x99\x02\x58");
+    hello.extend(b"\xf9\x3e\x00".repeat(600));
+    let said = [preamble::CLIENT, &frame(kind::HELLO, &hello)].concat();
+    let mut pair = waiting(&said, said.len());
+    assert_eq!(pair.engine.events, [Event::Hello]);
+    assert_eq!(hand_over(&mut pair).bytes, said);
+}
+
 #[test]
 fn all_that_had_arrived_behind_hello_goes_along() {
     let (said, whole) = said();
