@@ -189,7 +189,6 @@ impl TryFrom<&Message> for Element {
     }
 }
 
-/// The message as XML, as Python's `str(message)`.
 /// The beginning of it, if it is long: at most some 4 KB.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,6 +202,7 @@ impl fmt::Debug for Message {
     }
 }
 
+/// The message as XML, as Python's `str(message)`.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&xml::encode_message_element(self).0.xml)

@@ -1,4 +1,4 @@
-//! The pace of those who have no valid token.
+//! The pace of those who are not let in for their token.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -30,8 +30,8 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Counts one. True if it is answered: one beyond the pace is not worth the work. A valid token is never counted, so
-    /// that guesses cost nobody else at the same address anything.
+    /// Counts one: no valid token, or one that is for something else. True if it is answered: one beyond the pace is not
+    /// worth the work. One that is let in is never counted, so that guesses cost nobody else at the same address anything.
     pub(super) fn fail(&mut self, from: Option<IpAddr>, now: Instant) -> bool {
         let from = from.map(network);
         if self.addresses.len() >= MOST && !self.addresses.contains_key(&from) {

@@ -70,7 +70,7 @@ pub struct Welcome {
     pub resume: Option<ByteString>,
     /// The number of times that somebody was let to the seat.
     pub epoch: Option<u64>,
-    /// The turn of this seat that was decided last: `n`, `how`, `after_ms`.
+    /// The turn of this seat that was decided last: `n`, `how`, and `after_ms`, or `why` and `played`, as PROTOCOL2.md says.
     pub last: Option<Dict>,
     /// For how many milliseconds the seat is kept for a client that is gone.
     pub grace_ms: Option<u64>,
