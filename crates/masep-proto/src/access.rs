@@ -135,8 +135,8 @@ impl Grant {
         Ok(())
     }
 
-    /// True if one that was let in with this claim, when the grant was `before`, may go on. What the claim left open may
-    /// have been filled since, as by a table or by `REGISTER`: so of that nothing may have been taken away.
+    /// True if one that was let in with this claim, when the grant was `before`, may go on. A part that the claim left
+    /// open may have been filled since, by a table or by `REGISTER`: so nothing of it may have been taken away.
     fn keeps(&self, claim: &Claim, before: &Self) -> bool {
         self.permit(claim).is_ok()
             && (claim.role.is_some() || covers(&self.roles, &before.roles))

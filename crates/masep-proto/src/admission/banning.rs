@@ -57,8 +57,8 @@ fn canonical(subject: Subject) -> Subject {
 
 impl Admission {
     /// Sets the tokens anew, and ends the connections of those that are not among them any more, that have expired by
-    /// this date, or that do not allow any more what was said in HELLO. What HELLO left open may have been filled since, so
-    /// it ends a connection too when anything of that is taken away. Of a server that had no tokens, nothing changes.
+    /// this date, or that do not allow any more what was said in HELLO. A part that HELLO left open may have been filled
+    /// since, so a connection also ends when anything of that is taken away. Of a server that had no tokens, nothing changes.
     pub fn renew(&mut self, grants: Grants, now: Instant, date: SystemTime) {
         if let Access::Tokens(current) = &mut self.access {
             *current = grants;
