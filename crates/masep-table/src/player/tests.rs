@@ -94,6 +94,27 @@ fn a_player_that_comes_back_knows_of_its_last_answer_however_many_turns_it_has_m
 }
 
 #[test]
+fn a_player_comes_back_from_a_bye_that_says_so_whatever_its_code_is() {
+    for (code, may_return, ends) in [
+        ("bye", None, true),
+        ("bye", Some(true), false),
+        ("bye", Some(false), true),
+        ("shutdown", None, false),
+        ("shutdown", Some(false), true),
+    ] {
+        let mut session = session();
+        session.opened(Some(&welcome("life.1")));
+        let mut bye = Bye::new(code, "");
+        bye.may_return = may_return;
+        session.closed(Closed::ByeWith(bye), Instant::now(), 0);
+        assert_eq!(session.end().is_some(), ends, "{code} {may_return:?}");
+        let told = std::iter::from_fn(|| session.poll_event());
+        let retries = told.filter(|event| matches!(event, Event::Retrying(_)));
+        assert_eq!(retries.count(), usize::from(!ends));
+    }
+}
+
+#[test]
 fn an_answer_to_a_turn_that_is_known_to_be_over_does_not_count() {
     let mut session = session();
     ask(&mut session, 5, None);
