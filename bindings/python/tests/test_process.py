@@ -232,6 +232,55 @@ assert listening.socket_handler_args[0].get(timeout=10) == b"hi"
     assert printed == "refused\n" * 5
 
 
+def test_a_fork_takes_no_listening_socket_of_the_classes_of_pymasep(tmp_path, monkeypatch):
+    """It acts on the socket that both processes have, before the server waits for connections and behind that."""
+    monkeypatch.chdir(tmp_path)
+    run(
+        """
+handlers = communication.SocketHandlerQueue, (queue.Queue(),)
+listening = communication.Server("drop-in", 5, *handlers, "127.0.0.1", 0)
+address = listening.socket.getsockname()
+for waits in (False, True):
+    if waits:
+        listening.wait_connection()
+    for dropped in (False, True):
+        child = os.fork()
+        if child == 0:
+            if dropped:
+                del listening
+            sys.exit()
+        assert os.waitpid(child, 0)[1] == 0
+        socket.create_connection(address).close()
+"""
+    )
+
+
+def test_a_fork_leaves_the_connections_of_an_event_loop_alone():
+    run(
+        """
+import asyncio
+import masep.aio
+
+async def open_both():
+    return masep.aio.Server("engine", "127.0.0.1:0"), await masep.aio.connect(address, id="other", protocol=1)
+
+with asyncio.Runner() as runner:
+    served, connection = runner.run(open_both())
+    peer = server.accept(10)
+    child = os.fork()
+    if child == 0:
+        # The loop watches for both processes.
+        del served, connection
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    peer.send(b"after")
+    assert runner.run(connection.recv()) == b"after"
+    runner.run(connection.close())
+    runner.run(served.shutdown())
+"""
+    )
+
+
 def test_an_exit_with_live_connections_says_bye(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(

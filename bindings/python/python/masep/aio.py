@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from . import _admitting, _blocks, _masep, _tls, communication
+from . import _admitting, _blocks, _live, _masep, _tls, communication
 from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import FoundServer, Request, body_of, found_servers, read
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
@@ -111,6 +111,7 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
     def __init__(self, connection: _masep.Connection) -> None:
         super().__init__(connection)
         self._loop = asyncio.get_running_loop()
+        self._forks = _live.forks
         self._shared = _Loop.of(self._loop)
         self._in_turn = asyncio.Lock()
         # The calls that wait for a change.
@@ -124,6 +125,10 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
     def __del__(self) -> None:
         descriptor = getattr(self, "_descriptor", None)
         if descriptor is None:
+            return
+        if self._forks != _live.forks:
+            # What the loop watches is watched for the parent, too.
+            os.close(descriptor)
             return
         stop = partial(_stop_waiting, self._loop, descriptor, self._timer)
         if self._loop.is_running() and asyncio._get_running_loop() is not self._loop:
@@ -445,6 +450,7 @@ class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
 
     def _begin(self, asks: bool) -> None:
         self._loop = loop = asyncio.get_running_loop()
+        self._forks = _live.forks
         self._turn = _Loop.of(loop)
         self._accepted: _Given[_masep.Connection | None] = _Given()
         self._requests: asyncio.Queue[_masep.Request | None] | None = None
@@ -461,8 +467,8 @@ class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
             raise CallerError("a server belongs to the event loop in which it was made")
 
     def __del__(self) -> None:
-        # The thread that accepts keeps the server; this ends it.
-        if hasattr(self, "_server"):
+        # The thread that accepts keeps the server; this ends it. A process that was forked has neither.
+        if getattr(self, "_forks", None) == _live.forks:
             self._server.stop_accepting()
 
     async def accept(self, timeout: float | None = None) -> Connection | None:

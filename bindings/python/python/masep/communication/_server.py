@@ -110,6 +110,7 @@ class Server(BaseThreadedCommunication):
         )
         self.max_connection = max_connection
         self._server: _masep.Server | None = None
+        self._forks = _live.forks
         self._server_lock = threading.Lock()
         self._has_stopped = threading.Event()
         self.wait_connection_thread = WaitConnection(self)
@@ -127,8 +128,10 @@ class Server(BaseThreadedCommunication):
         go on."""
         if "_server_lock" not in self.__dict__:
             return
-        self.stop_wait_announcement()
-        self._stop_accepting()
+        if self._forks == _live.forks:
+            self.stop_wait_announcement()
+            self._stop_accepting()
+        # In a process that was forked, the socket is the parent's, too.
         self.socket.close()
         _log.close(self.logger)
 
