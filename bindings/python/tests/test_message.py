@@ -6,6 +6,7 @@ import copy
 import enum
 import pickle
 import sys
+import threading
 from xml.etree import ElementTree
 
 import masep
@@ -191,3 +192,47 @@ def test_frames():
     assert Frame.bye_frame().message == b"BYE"
     with pytest.raises(TypeError):
         Frame("text")
+
+
+def test_two_threads_that_look_at_the_parameters_at_once_both_see_them():
+    state = ElementTree.Element("State")
+    state.extend(ElementTree.Element("x", a=str(number)) for number in range(20))
+    data = Message("observation", {"observation": state}, "engine").to_bytes()
+    seen = []
+    before = sys.getswitchinterval()
+    # So that they get in each other's way nearly each time.
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            message = Message("", None, "")
+            message.from_bytes(data)
+            begin = threading.Barrier(2)
+
+            def look(message=message, begin=begin):
+                begin.wait()
+                seen.append(message.params)
+
+            looking = [threading.Thread(target=look) for _ in range(2)]
+            [thread.start() for thread in looking]
+            [thread.join() for thread in looking]
+            assert seen[-1] is seen[-2] is message.params
+    finally:
+        sys.setswitchinterval(before)
+    assert None not in seen
+    assert len(seen) == 200
+
+
+def test_parameters_that_cannot_be_had_are_an_error_at_each_look():
+    data = masep.Message("action", {"action": 10**1000}, "agent").to_cbor()
+    message = masep.Message("", None, "")
+    message.from_cbor(data)
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="digits"):
+                _ = message.params
+    finally:
+        sys.set_int_max_str_digits(before)
+    message.params = {"action": 1}
+    assert message.params == {"action": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -9,6 +10,9 @@ from weakref import WeakSet
 from xml.etree import ElementTree
 
 from .. import _masep
+
+_TAKING = threading.RLock()
+"""Held while parameters become Python objects. One for all messages: a conversion may look at another message."""
 
 _warned: WeakSet[type[Any]] = WeakSet()
 """The classes of objects that were sent as their ``str``: one warning each."""
@@ -66,6 +70,9 @@ class Message:
     msg_type: str
     src_sub_app_id: str
 
+    _failure: Exception | None = None
+    """The error of the first look at parameters that cannot be had; each look raises it."""
+
     _as_text: ClassVar[Callable[[object, str], object] | None] = staticmethod(_sent_as_text)
     """Told of each object, and where it stands, that is sent as its ``str`` because it has no form of
     its own; None where such objects are refused."""
@@ -82,14 +89,29 @@ class Message:
         """The parameters. Those of a message that was read become Python objects when somebody looks
         at them for the first time; what is wrong with them, ``from_bytes`` has said before."""
         if self._decoded is not None:
-            decoded, self._decoded = self._decoded, None
-            self._params = decoded.take_params()
+            with _TAKING:
+                self._take_params()
         return self._params
 
     @params.setter
     def params(self, params: dict[str, Any] | None) -> None:
         self._decoded = None
+        self._failure = None
         self._params = params
+
+    def _take_params(self) -> None:
+        """To be called with the lock: another thread may look at them too."""
+        decoded = self._decoded
+        if decoded is None:
+            return
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._params = decoded.take_params()
+        except Exception as error:
+            self._failure = error
+            raise
+        self._decoded = None
 
     def to_xml(self) -> ElementTree.Element:
         """The message as an element."""
@@ -135,6 +157,7 @@ class Message:
         decoded = self._decoded
         if (
             decoded is not None
+            and self._failure is None
             and decoded.msg_type == self.msg_type
             and decoded.src_sub_app_id == self.src_sub_app_id
         ):
@@ -160,7 +183,7 @@ class Message:
             # This call fails if the class may not be had.
             self.params = decoded.take_params()
         elif has_params:
-            self._decoded = decoded
+            self._decoded, self._failure = decoded, None
         self.msg_type = msg_type
         self.src_sub_app_id = src_sub_app_id
 
