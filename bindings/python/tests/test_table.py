@@ -521,6 +521,31 @@ def test_aio_plays_with_its_host_in_one_loop():
     run(play)
 
 
+def test_aio_turns_that_are_decided_at_once_let_other_tasks_run():
+    async def play():
+        others = 0
+
+        async def other():
+            nonlocal others
+            while True:
+                others += 1
+                await asyncio.sleep(0)
+
+        async with masep.aio.Table(GAME, ["red"], "127.0.0.1:0") as host:
+            host.close_seat("red")
+            counting = asyncio.create_task(other())
+            for _ in range(500):
+                assert [move.why for move in await host.ask_all(lambda seat: seat.name)] == ["dead"]
+            assert others >= 10
+            with pytest.raises(asyncio.TimeoutError):
+                async with asyncio.timeout(0.05):
+                    while True:
+                        await host.ask_all(lambda seat: seat.name)
+            counting.cancel()
+
+    run(play)
+
+
 def test_aio_a_call_that_is_cancelled_closes_its_turn_and_loses_nothing():
     async def play():
         async with masep.aio.Table(GAME, ["red"], "127.0.0.1:0") as host:

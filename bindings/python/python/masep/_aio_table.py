@@ -27,7 +27,7 @@ _LONGEST = 1.0
 """The seconds after which a player looks after its connection while it waits, and a table's thread whether it is still
 there."""
 _MOST = 32
-"""The turns that a player takes until other tasks run."""
+"""The turns that a player takes, and the results that a table gives without a wait, until other tasks run."""
 
 
 class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
@@ -41,6 +41,8 @@ class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
     def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiters: list[asyncio.Future[None]] = []
+        # The attempts in a row that have not waited.
+        self._at_once = 0
         threading.Thread(
             target=_watch,
             args=(weakref.ref(self), self._table, self._loop),
@@ -93,17 +95,24 @@ class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
         if asyncio.get_running_loop() is not self._loop:
             raise CallerError("a table belongs to the event loop in which it was made")
         until = _end_of(self._loop, timeout)
+        if self._at_once >= _MOST:
+            self._at_once = 0
+            # Before the attempt: when it is cancelled, nothing is lost.
+            await asyncio.sleep(0)
         while True:
             # Before the attempt: what happens behind it is heard of.
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
             timer = None if until is None else self._loop.call_at(until, _wake, waiter)
             try:
-                return attempt()
+                found = attempt()
+                self._at_once += 1
+                return found
             except TimedOut:
                 if until is not None and until <= self._loop.time():
                     raise
                 await waiter
+                self._at_once = 0
             finally:
                 if timer is not None:
                     timer.cancel()
