@@ -38,7 +38,8 @@ fn is_main_interpreter(_py: Python<'_>) -> bool {
     id == 0
 }
 
-#[pymodule]
+// Arrays and buffers are shared between threads with the GIL alone.
+#[pymodule(gil_used = true)]
 fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     if !is_main_interpreter(module.py()) {
         let text = "masep does not support loading in subinterpreters";
