@@ -37,7 +37,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that must hold before a change lands, in a few minutes. Creates what it needs.
+    /// Everything that must hold before a change lands, in about ten minutes. Creates what it needs.
     Test {
         /// All steps, each in full, in at most 45 minutes: before a release.
         #[arg(long)]

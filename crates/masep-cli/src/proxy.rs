@@ -47,9 +47,9 @@ QUIT for the others (--quit), and who has not registered receives nothing, but a
 code does with the parameters of an action. A pymasep engine never forgets: the proxy counts agents \
 and ids over its life, so start both together.
 
-The engine never waits for a client: one whose queue is full (--queue-bytes) is ended. It does not learn either that a \
-client has left, for it would go on sending, into nothing, until it hangs: the proxy takes that, and an observer that is \
-back is shown the newest observation. An actor that has left has no way back.
+The engine never waits for a client: one whose queue is full (--queue-bytes) is ended. It does not learn that a \
+client has left: a pymasep engine would go on sending to it, until it hangs. The proxy reads in its place, and an observer \
+that is back is shown the newest observation. An actor that has left has no way back.
 
 pymasep's engine listens on all addresses. The proxy looks from outside whether it can be reached there, past the \
 proxy, and warns with the line for the firewall (MASEP_LOG=info tells if it cannot). The search on the LAN is answered with --announce only: otherwise \

@@ -109,8 +109,8 @@ __bounds! {
         /// frame is always taken when the queue is empty.
         queue_bytes: usize = 4 << 20;
 
-        /// Messages that one peer may send in a second. Default none: agents of one's own are as fast as they can, and a full
-        /// queue slows them. With a bound, as many may come at once, and the others come through one by one as the time
+        /// Messages that one peer may send in a second. Default none: trusted agents run at full speed, and a full queue
+        /// slows them. With a bound, as many may come at once, and the others come through one by one as the time
         /// passes, in order: none is lost. Meanwhile the peer is not read, so that TCP slows it. Everything counts that is
         /// sent as a frame, but BYE: also the pings of protocol 2. 0 is taken for 1. A connection with a rate does without
         /// the shortest way through the code, and keeps up to 64 KiB that wait, or one frame.

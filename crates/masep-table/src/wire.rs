@@ -59,8 +59,7 @@ pub struct Last {
     /// The time until its action arrived, if that counted.
     pub after: Option<Duration>,
     /// The last turn, up to this one, in which an action of this player counted; `None` if none has. An answer to an earlier
-    /// turn than [`turn`](Self::turn) counted if it was to this one, and else it did not: so a player knows of its last
-    /// answer however far the game has gone on without it.
+    /// turn than [`turn`](Self::turn) counted only if it was to this one.
     pub played: Option<u64>,
 }
 

@@ -314,9 +314,9 @@ macro_rules! connecting_calls {
             self
         }
 
-        /// The access token, which says who the client is and what it may do: at most 2,048 bytes. It goes in TLS
-        /// (`masep+tls://`), to a server of which that has made sure, and over Unix sockets, to a server that has said that
-        /// it speaks protocol 2, which takes one more round trip; otherwise connecting is an error ([`ConnectErrorKind::Token`](crate::ConnectErrorKind::Token)). A client with
+        /// The access token, which says who the client is and what it may do: at most 2,048 bytes. It is sent in TLS
+        /// (`masep+tls://`) when the server's certificate was checked, and over Unix sockets when the server has said that it
+        /// speaks protocol 2, which takes one more round trip; otherwise connecting is an error ([`ConnectErrorKind::Token`](crate::ConnectErrorKind::Token)). A client with
         /// a token does not fall back to pymasep's protocol.
         pub fn token(mut self, token: impl Into<crate::AccessToken>) -> Self {
             self.endpoint.offer.token = Some(token.into());

@@ -125,10 +125,10 @@ impl Request {
         self.peer.connection
     }
 
-    /// A WELCOME that says nothing beyond what each does, to be filled for [`admit`](Self::admit): instance, seat,
-    /// resume, epoch, last, grace, game, the numbers of seats, and the profile, without which a client that asks for one does
-    /// not stay; and the id, if this client is to know the server by another one. The rest of it is the
-    /// server's, and does not count. A client of pymasep's protocol is told the id alone.
+    /// The least that a WELCOME says, to be filled and given to [`admit`](Self::admit). A host may set the instance, seat,
+    /// resume, epoch, last, grace, game, the numbers of seats, the profile, and the id, if this client is to know the server by
+    /// another one. A client that asks for a profile does not stay without one. The other fields are the server's, and
+    /// do not count. A client of pymasep's protocol is told the id alone.
     pub fn welcome(&self) -> Welcome {
         Welcome::new(self.peer.server.clone(), 0)
     }
@@ -156,8 +156,9 @@ impl Request {
 
     /// Gives the client away, undecided, for somebody who goes on with its stream
     /// ([`blocking::Connection::accept_over`](crate::blocking::Connection::accept_over)), in another process for example. It
-    /// has no place at this server from then on. `None` if the client has gone; from an async
-    /// server always, which refuses it then. Waits at most for a read that is under way.
+    /// has no place at this server from then on. Waits at most for a read that is under way.
+    ///
+    /// Returns `None` if the client has gone. An async server always refuses the client, and returns `None`.
     ///
     /// The stream is the client's own socket. Of one in TLS, whose keys stay here, it is a Unix socket, between which and the
     /// client a thread of this server moves the bytes.

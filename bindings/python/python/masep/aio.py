@@ -127,7 +127,7 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
         if descriptor is None:
             return
         if self._forks != _live.forks:
-            # What the loop watches is watched for the parent, too.
+            # The loop watches its descriptors for the parent, too.
             os.close(descriptor)
             return
         stop = partial(_stop_waiting, self._loop, descriptor, self._timer)

@@ -32,8 +32,8 @@ where
     F: FnMut(&Seat) -> V,
     V: Into<View>,
 {
-    /// The next decision; `None` when the table has ended, or each seat is gone or closed. Each seat is asked that is not,
-    /// with a view of now: players that are asleep are asked when they have woken up, and those that are away as the rule
+    /// The next decision; `None` when the table has ended, or each seat is gone or closed. Each seat without an open question
+    /// is asked, with a fresh view: players that are asleep are asked when they have woken up, and those that are away as the rule
     /// for that says.
     ///
     /// Cancel safe: a call that is dropped has taken nothing.

@@ -99,8 +99,8 @@ impl TableBuilder {
         self.settings(move |settings| settings.misses(misses))
     }
 
-    /// Takes an id for proof enough of the seat of a player that is away, as it always is for pymasep's. Default no: such a
-    /// player proves its seat by a text. For players that keep no such text when they are killed.
+    /// Lets a player that is away take its seat again by its id alone, as pymasep's players always can. Default no: a player
+    /// proves its seat by a text. For players that do not keep that text when they are killed.
     pub fn rejoins_by_id(self, allowed: bool) -> Self {
         self.settings(move |settings| settings.rejoins_by_id(allowed))
     }

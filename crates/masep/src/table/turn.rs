@@ -48,7 +48,7 @@ where
     ///
     /// # Errors
     /// [`TableError::Panicked`] when a function of the host did: [`late`](super::TableBuilder::late), which ends the table,
-    /// or the view function, where a seat has got another player, which closes the turn.
+    /// or the view function, which is called again for a seat's new player: that closes the turn.
     pub async fn next(&mut self) -> Option<Result<Move, TableError>> {
         while self.turn.undecided() > 0 {
             let found = self.table.shared.wait(|driver| self.turn.find(driver));

@@ -26,7 +26,7 @@ where
     ///
     /// # Errors
     /// [`TableError::Panicked`] when a function of the host did: [`late`](crate::table::TableBuilder::late), which ends
-    /// the table, or the view function, where a seat has got another player, which closes the turn.
+    /// the table, or the view function, which is called again for a seat's new player: that closes the turn.
     #[expect(clippy::should_implement_trait, reason = "it blocks")]
     pub fn next(&mut self) -> Option<Result<Move, TableError>> {
         let next = self.table.next_in(&mut self.turn, None, &mut self.view);
@@ -51,8 +51,8 @@ where
     F: FnMut(&Seat) -> V,
     V: Into<View>,
 {
-    /// The next decision; `None` when the table has ended, or each seat is gone or closed. Each seat is asked that is not,
-    /// with a view of now: players that are asleep are asked when they have woken up, and those that are away as the rule
+    /// The next decision; `None` when the table has ended, or each seat is gone or closed. Each seat without an open question
+    /// is asked, with a fresh view: players that are asleep are asked when they have woken up, and those that are away as the rule
     /// for that says.
     ///
     /// # Errors
