@@ -301,7 +301,7 @@ pub enum Event {
         /// Its id.
         id: PeerId,
     },
-    /// Each seat has somebody for the first time.
+    /// No seat is open, for the first time: each has somebody, or the host has closed it.
     Filled,
     /// The connection of a seat is lost.
     Away(SeatId),

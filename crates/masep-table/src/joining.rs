@@ -11,7 +11,6 @@ use crate::claims::Title;
 use crate::names::{self, Token};
 use crate::peer::{Manner, Peer, Registration, Wire};
 use crate::seat::{Player, Presence};
-use crate::table::Phase;
 use crate::{
     Absence, Code, Effect, Event, PeerKey, SeatId, SeatState, Table, Verdict, ViewRequest, Welcome,
 };
@@ -95,12 +94,11 @@ impl Table {
         }
         self.peers
             .insert(peer, Peer::new(id, Wire::V1, Manner::Pymasep));
-        if self.peers.len() > self.settings.peers {
-            self.dismiss(peer, Code::Full, false);
-        } else if self.is_over() {
+        if self.is_ending() {
+            // One that could stay would keep the table from its end.
             self.dismiss(peer, Code::Over, false);
-        } else {
-            self.limit_farewell(peer, now);
+        } else if self.peers.len() > self.settings.peers {
+            self.dismiss(peer, Code::Full, false);
         }
         self.conclude(now);
     }
@@ -279,9 +277,6 @@ impl Table {
     }
 
     fn register(&mut self, peer: PeerKey, is_actor: bool, now: Instant) -> Result<(), Code> {
-        if self.is_ending() {
-            return Err(Code::Over);
-        }
         let Some(known) = self.peers.get(&peer) else {
             return Ok(());
         };
@@ -364,16 +359,6 @@ impl Table {
         self.fill();
         self.conclude(now);
         self.pump(seat, now);
-    }
-
-    /// A connection that comes while the table ends has no more time than those that were there.
-    fn limit_farewell(&mut self, peer: PeerKey, now: Instant) {
-        if matches!(self.phase, Phase::Ending(_))
-            && let Some(known) = self.peers.get_mut(&peer)
-        {
-            known.end_told = Some(now);
-            self.is_stale = true;
-        }
     }
 }
 

@@ -380,10 +380,11 @@ class Table(_admitting.InThread, _BaseTable, _blocks.Block):
     """
 
     def filled(self, timeout: float | None = None) -> None:
-        """Waits until each seat has had somebody at the same time. A game may begin without that.
+        """Waits until no seat is open, for the first time: each has somebody, or the host has closed it. A game
+        may begin without that.
 
         :param timeout: seconds to wait at most
-        :raises TimedOut: if a seat had nobody in that time
+        :raises TimedOut: if a seat was open all that time
         :raises TransportError: if the table has ended before
         """
         self._table.filled(timeout)
@@ -454,7 +455,7 @@ class Table(_admitting.InThread, _BaseTable, _blocks.Block):
     def end(self) -> None:
         """Ends the game: turns that are open are closed, pymasep's peers are told ``END`` and have some time
         to answer, others are told why their connections end. Waits until all have ended, for the farewell
-        and two seconds at most."""
+        and two and a half seconds at most."""
         self._table.end()
 
     def _leave(self, error: BaseException | None) -> None:

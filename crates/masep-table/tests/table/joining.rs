@@ -261,33 +261,32 @@ fn case_13_of_two_for_one_seat_the_first_has_it() {
 #[test]
 fn case_14_nobody_joins_after_the_end() {
     let mut room = Room::new(settings());
-    let actor_a = room.pymasep("a");
+    let player = room.pymasep("a");
+    let silent = room.connect("b");
     room.ask(&["red"]);
     room.end();
-    let late = room.connect("b");
-    room.say(late, &Message::register("b", "b", 0, Role::Actor));
-    assert_eq!(room.take(late), [Got::Closed(Code::Over)]);
-    assert_eq!(room.rejected(actor("c")), Code::Over);
-    assert_eq!(room.rejected(Hello::new("d")), Code::Over);
-    let silent = room.connect("e");
-    room.closed(actor_a);
-    room.pass(ms(1_000));
     assert_eq!(room.take(silent), [Got::Closed(Code::Over)]);
+    let late = room.pymasep("c");
+    assert_eq!(room.take(late), [Got::Closed(Code::Over)]);
+    assert_eq!(room.rejected(actor("d")), Code::Over);
+    assert_eq!(room.rejected(Hello::new("e")), Code::Over);
+    assert!(!room.table.is_over());
+    room.closed(player);
     assert!(room.table.is_over());
     let late = room.connect("f");
     assert_eq!(room.take(late), [Got::Closed(Code::Over)]);
 }
 
 #[test]
-fn case_14_the_last_one_that_is_refused_does_not_keep_the_table() {
+fn case_14_those_who_come_after_the_end_do_not_put_it_off() {
     let mut room = Room::new(settings());
-    let player = room.pymasep("a");
+    room.pymasep("a");
     room.ask(&["red"]);
     room.end();
-    let late = room.connect("b");
-    room.closed(player);
-    assert!(!room.table.is_over());
-    room.say(late, &Message::register("b", "b", 0, Role::Actor));
+    for late in ["b", "c", "d", "e", "f"] {
+        room.connect(late);
+        room.pass(ms(900));
+    }
     assert!(room.table.is_over());
     assert_eq!(room.take_events().last(), Some(&Event::Ended));
 }

@@ -165,7 +165,8 @@ impl Table {
 
     host_calls!();
 
-    /// Waits until each seat has had somebody at the same time. A game may begin without that.
+    /// Waits until no seat is open, for the first time: each has somebody, or the host has closed it. A game may begin without
+    /// that.
     ///
     /// Cancel safe.
     ///
@@ -242,7 +243,7 @@ impl Table {
 
     /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have
     /// [some time](Settings::farewell) to answer, others are told why their connections end. Returns when all have ended,
-    /// at the latest two seconds after that time.
+    /// at the latest two and a half seconds after that time, also where others go on coming.
     ///
     /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
     pub async fn end(&self) {

@@ -98,7 +98,8 @@ impl Table {
 
     host_calls!();
 
-    /// Waits until each seat has had somebody at the same time. A game may begin without that.
+    /// Waits until no seat is open, for the first time: each has somebody, or the host has closed it. A game may begin without
+    /// that.
     ///
     /// # Errors
     /// [`TableError::Over`](Error::Over) if the table has ended before.
@@ -184,7 +185,7 @@ impl Table {
 
     /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have
     /// [some time](crate::table::Settings::farewell) to answer, others are told why their connections end. Returns when all
-    /// have ended, at the latest two seconds after that time.
+    /// have ended, at the latest two and a half seconds after that time, also where others go on coming.
     pub fn end(&self) {
         self.shared.with(|inner, now| {
             inner.aside.remove_all();
