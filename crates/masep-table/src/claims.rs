@@ -59,8 +59,11 @@ impl Table {
         let may_take_over = |seat: SeatId| {
             let place = &self.seats[seat.0];
             let player = place.player.as_ref();
-            let is_pymaseps = player.is_some_and(|it| it.manner == Manner::Pymasep);
-            self.settings.strangers && is_pymaseps && place.state() == SeatState::Away
+            let is_own = |name: &String| hello.principal() == Some(name);
+            let may_be_others = player.is_some_and(|it| {
+                it.manner == Manner::Pymasep && it.principal.as_ref().is_none_or(is_own)
+            });
+            self.settings.strangers && may_be_others && place.state() == SeatState::Away
         };
         let (candidates, taken) = match &hello.seat {
             Some(name) => (

@@ -149,7 +149,8 @@ impl Settings {
         self
     }
 
-    /// Sets whether a newcomer gets the seat of a pymasep peer that is away, if none is open. Default no.
+    /// Sets whether a newcomer gets the seat of a pymasep peer that is away, if none is open. Default no. The seat of a player
+    /// with an access token is kept for that token.
     #[must_use]
     pub const fn strangers(mut self, allowed: bool) -> Self {
         self.strangers = allowed;

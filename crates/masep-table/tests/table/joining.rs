@@ -124,6 +124,28 @@ fn case_07_a_stranger_gets_an_away_seat_only_where_the_host_says_so() {
 }
 
 #[test]
+fn case_07_a_seat_that_is_kept_for_one_access_token_goes_to_no_stranger_with_another() {
+    let mut room = Room::new(settings().strangers(true));
+    let with = |id, name| Hello {
+        grant: Some(Grant::new(name).into()),
+        ..Hello::new(id)
+    };
+    let (first, _) = room.player(with("a", "ann"));
+    room.register(first, "a", Role::Actor);
+    room.pymasep("b");
+    room.ask(&["red"]);
+    room.closed(first);
+    let (stranger, _) = room.player(with("c", "ben"));
+    room.register(stranger, "c", Role::Actor);
+    assert_eq!(room.take(stranger), [Got::Closed(Code::Full)]);
+    let stranger = room.pymasep("d");
+    assert_eq!(room.take(stranger), [Got::Closed(Code::Full)]);
+    let (second, _) = room.player(with("e", "ann"));
+    room.register(second, "e", Role::Actor);
+    assert_eq!(room.id_of("red"), Some("e".into()));
+}
+
+#[test]
 fn case_08_the_id_of_a_live_seat_is_no_proof() {
     let mut room = Room::new(settings());
     let first = room.pymasep("a");
