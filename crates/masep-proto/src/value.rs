@@ -7,6 +7,7 @@ mod from;
 mod int;
 mod set;
 mod type_name;
+mod written;
 
 use std::fmt;
 

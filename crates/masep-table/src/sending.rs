@@ -10,8 +10,8 @@ use crate::seat::Unsent;
 use crate::view::View;
 use crate::{Attachment, Cause, Effect, Event, Kind, Outgoing, PeerKey, SeatId, Table, TurnData};
 
-/// The last view that was sent in one form, and its message: who is sent an equal one gets the same message, so that it is
-/// made and encoded once for all of them.
+/// The last view that was sent in one form, and its message: who is sent one that is written in the same way gets the same
+/// message, so that it is made and encoded once for all of them.
 #[derive(Debug)]
 pub(crate) struct Sent {
     number: u64,
@@ -141,7 +141,7 @@ impl Table {
         let seen = view.or(asked)?;
         if let Some(sent) = &self.sent[at]
             && sent.number == number
-            && sent.view == *seen
+            && sent.view.is_written_as(seen)
         {
             return Some((sent.message.clone(), sent.step));
         }

@@ -34,6 +34,12 @@ impl View {
         self
     }
 
+    /// True if both are written in the same way, which is less often than that they are equal.
+    pub(crate) fn is_written_as(&self, other: &Self) -> bool {
+        self.observation.is_written_as(&other.observation)
+            && self.information.is_written_as(&other.information)
+    }
+
     /// The same as a question for a pymasep peer: the turn's number is its step, and stands beside it as `turn`
     /// (also in place of another `turn`), for players that say it in their actions. `None` if this is no State.
     pub(crate) fn numbered(mut self, number: u64, keeps_env_step: bool) -> Option<Self> {

@@ -1,6 +1,8 @@
 //! Cases 41 to 50.
 
-use masep_proto::{Message, Value};
+use std::sync::Arc;
+
+use masep_proto::{Dict, Message, Value};
 use masep_table::{
     Cause, Code, Effect, Event, Hello, How, Kind, Outgoing, SeatState, Settings, Table, TableError,
     TurnTime, View,
@@ -485,4 +487,32 @@ fn what_is_sent_is_pymaseps_message() {
     let information = question.param("additional_information").unwrap();
     assert_eq!(information.get("reward"), Some(&1.into()));
     assert_eq!(information.get("turn"), Some(&1.into()));
+}
+
+#[test]
+fn each_seat_is_sent_its_own_view_and_equal_ones_are_one_message() {
+    let mut room = Room::new(settings());
+    room.player(actor("a"));
+    room.player(actor("b"));
+    let seats = ["red", "blue"].map(|name| room.table.seat(name).unwrap());
+    let view = |x: f64| Dict::new().with("a", 1).with("x", x);
+    let turned = |x: f64| Dict::new().with("x", x).with("a", 1);
+    for (first, second) in [
+        (view(0.0), view(-0.0)),
+        (view(0.0), turned(0.0)),
+        (view(1.0), view(1.0)),
+    ] {
+        room.log.clear();
+        let views = [first.clone(), second.clone()].map(View::new);
+        let views = seats.into_iter().zip(views);
+        let turn = room.table.open(views, TurnTime::AsSet, room.now).unwrap();
+        room.work();
+        let sent = room.observations();
+        let seen = sent.iter().map(|message| message.param("observation"));
+        let seen: Vec<_> = seen.map(|view| format!("{view:?}")).collect();
+        let own = [&first, &second].map(|view| format!("{:?}", Some(Value::from(view.clone()))));
+        assert_eq!(seen, own);
+        assert_eq!(Arc::ptr_eq(&sent[0], &sent[1]), own[0] == own[1]);
+        room.table.close(turn, room.now);
+    }
 }

@@ -1,5 +1,7 @@
 //! Cases 31 to 40, holding, and rejoining in mid-turn.
 
+use std::sync::Arc;
+
 use masep_proto::{Message, Role};
 use masep_table::{
     Absence, Cause, Code, Event, Hello, How, Kind, Last, Late, SeatState, TurnTime, Verdict,
@@ -492,23 +494,9 @@ fn all_spectators_share_the_message() {
         .collect();
     room.log.clear();
     room.show();
-    let messages: Vec<_> = room
-        .log
-        .iter()
-        .filter_map(|effect| match effect {
-            masep_table::Effect::Send {
-                what: masep_table::Outgoing::Observation { message, .. },
-                ..
-            } => Some(message.clone()),
-            _ => None,
-        })
-        .collect();
+    let messages = room.observations();
     assert_eq!(messages.len(), peers.len());
-    assert!(
-        messages
-            .iter()
-            .all(|it| std::sync::Arc::ptr_eq(it, &messages[0]))
-    );
+    assert!(messages.iter().all(|it| Arc::ptr_eq(it, &messages[0])));
 }
 
 #[test]

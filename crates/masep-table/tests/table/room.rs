@@ -1,6 +1,7 @@
 //! A table, its peers, and what they were sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use masep_proto::{Action, Element, Message, PeerId, Role, TypeName, Value};
@@ -106,6 +107,18 @@ impl Room {
             Outgoing::Notice(Notice { code, about, .. }) => Got::Notice(code, about),
         };
         self.got.entry(peer).or_default().push(got);
+    }
+
+    /// The messages of all observations that were sent.
+    pub(crate) fn observations(&self) -> Vec<Arc<Message>> {
+        let sent = self.log.iter().filter_map(|effect| match effect {
+            Effect::Send {
+                what: Outgoing::Observation { message, .. },
+                ..
+            } => Some(message.clone()),
+            _ => None,
+        });
+        sent.collect()
     }
 
     /// A peer of pymasep's protocol, as far as its hello.
