@@ -36,7 +36,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::access::Grant;
-use crate::protocol2::{Bye, Hello, NAME_BYTES, Notice, Rejected, Welcome};
+use crate::protocol2::{Bye, Hello, Notice, Rejected, Welcome, is_sayable};
 use crate::{Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, Value, cbor};
 
 pub use rules::{Quits, Rules};
@@ -173,10 +173,11 @@ impl Gate {
         self.rules.actors.saturating_sub(self.actors.len())
     }
 
-    /// Sets what a client that has [come in](Self::enter) is told of the game: its name, and the agents as seats.
+    /// Sets what a client that has [come in](Self::enter) is told of the game: its name, if a WELCOME can say it, and the agents
+    /// as seats.
     pub fn fill(&self, welcome: &mut Welcome) {
         let game = self.rules.game.as_str();
-        welcome.game = (game.len() <= NAME_BYTES).then(|| game.into());
+        welcome.game = is_sayable(game).then(|| game.into());
         welcome.seats = u64::try_from(self.rules.actors).ok();
         welcome.free = u64::try_from(self.free_agents()).ok();
     }

@@ -17,7 +17,7 @@ mod token;
 pub use control::{Bye, Control, Hello, Notice, Rejected, Welcome};
 pub use dissector::{Dissector, Piece};
 pub use header::{Header, HeaderError, kind};
-pub use limits::{CONTROL_BYTES, NAME_BYTES, TEXT_BYTES};
+pub use limits::{CONTROL_BYTES, NAME_BYTES, TEXT_BYTES, is_sayable};
 pub use token::AccessToken;
 
 use std::fmt;

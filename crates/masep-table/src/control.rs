@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep_proto::protocol2::{self, NAME_BYTES};
+use masep_proto::protocol2::{self, is_sayable};
 use masep_proto::{Dict, Role};
 
 use crate::{Code, Hello, Notice, Welcome};
@@ -36,7 +36,7 @@ impl TryFrom<&protocol2::Hello> for Hello {
 }
 
 impl Welcome {
-    /// Sets the table's part of a `WELCOME`. The name of a game that is too long for it is left out.
+    /// Sets the table's part of a `WELCOME`. A game whose name it cannot say is left out.
     pub fn fill(&self, welcome: &mut protocol2::Welcome) {
         welcome.instance = Some(self.instance.clone().into());
         welcome.seat = self.seat.clone().map(Into::into);
@@ -44,7 +44,7 @@ impl Welcome {
         welcome.epoch = self.seat.as_ref().map(|_| self.epoch);
         welcome.last = self.last.map(|last| last.to_dict());
         welcome.grace_ms = self.grace.map(millis);
-        let game = self.game.as_ref().filter(|it| it.len() <= NAME_BYTES);
+        let game = self.game.as_ref().filter(|game| is_sayable(game));
         welcome.game = game.map(|game| game.clone().into());
         welcome.seats = u64::try_from(self.seats).ok();
         welcome.free = u64::try_from(self.free).ok();
@@ -143,10 +143,16 @@ mod tests {
         assert_eq!((control.seats, control.free), (Some(3), Some(1)));
         assert_eq!(Last::from_dict(&control.last.unwrap()), Some(last));
         assert!(!format!("{welcome:?}").contains("life.00"), "it is secret");
-        let game = Some("g".repeat(NAME_BYTES + 1));
-        let mut control = protocol2::Welcome::new("engine".into(), 1_000);
-        Welcome { game, ..welcome }.fill(&mut control);
-        assert_eq!(control.game, None, "it would be no WELCOME");
+        for game in ["g".repeat(protocol2::NAME_BYTES + 1), "a\u{200b}".into()] {
+            let game = Some(game);
+            let welcome = Welcome {
+                game,
+                ..welcome.clone()
+            };
+            let mut control = protocol2::Welcome::new("engine".into(), 1_000);
+            welcome.fill(&mut control);
+            assert_eq!(control.game, None, "it would be no WELCOME");
+        }
         let mut control = protocol2::Welcome::new("engine".into(), 1_000);
         Welcome::default().fill(&mut control);
         assert_eq!((control.seat, control.epoch), (None, None));

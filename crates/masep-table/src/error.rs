@@ -15,6 +15,8 @@ pub enum TableError {
     /// A name that no seat can have, because no HELLO and no WELCOME can say it: empty, of more than 512 bytes, or with a
     /// character that is not [printable](masep_proto::is_printable).
     SeatName(String),
+    /// A name of the engine's life that no WELCOME can say, as for a seat.
+    Instance(String),
     /// No seat of this name or place.
     UnknownSeat(String),
     /// The turn of this number is still open: it is to be closed first.
@@ -33,6 +35,11 @@ impl fmt::Display for TableError {
             Self::SeatName(name) => write!(
                 f,
                 "{name:.80?} is no name of a seat: it has 1 to {} bytes, all printable",
+                protocol2::NAME_BYTES
+            ),
+            Self::Instance(name) => write!(
+                f,
+                "{name:.80?} is no name of an engine's life: it has 1 to {} bytes, all printable",
                 protocol2::NAME_BYTES
             ),
             Self::UnknownSeat(name) => write!(f, "there is no seat {name:?}"),

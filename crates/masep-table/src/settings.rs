@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use masep_proto::protocol2::NAME_BYTES;
-use masep_proto::{Value, is_printable};
+use masep_proto::Value;
+use masep_proto::protocol2::is_sayable;
 
 use crate::TableError;
 
@@ -78,7 +78,8 @@ pub struct Settings {
 
 impl Settings {
     /// A table of the engine with this id. `instance` is another text for each life of the engine, such as random
-    /// letters: by it, a resume text of an earlier life is known.
+    /// letters: by it, a resume text of an earlier life is known. It is said in each `WELCOME`, so it has 1 to 512 bytes, all
+    /// [printable](masep_proto::is_printable).
     pub fn new<S: Into<String>>(
         engine: impl Into<String>,
         instance: impl Into<String>,
@@ -106,7 +107,8 @@ impl Settings {
         }
     }
 
-    /// The game that peers may name. Default any.
+    /// The game that peers may name. Default any. A `WELCOME` tells it, if it has 1 to 512 bytes, all
+    /// [printable](masep_proto::is_printable): another one only pymasep peers can name.
     #[must_use]
     pub fn game(mut self, game: impl Into<String>) -> Self {
         self.game = Some(game.into());
@@ -219,9 +221,10 @@ impl Settings {
     }
 
     pub(crate) fn check(&self) -> Result<(), TableError> {
-        let is_name =
-            |name: &str| (1..=NAME_BYTES).contains(&name.len()) && name.chars().all(is_printable);
-        if let Some(wrong) = self.seats.iter().find(|name| !is_name(name)) {
+        if !is_sayable(&self.instance) {
+            return Err(TableError::Instance(self.instance.clone()));
+        }
+        if let Some(wrong) = self.seats.iter().find(|name| !is_sayable(name)) {
             return Err(TableError::SeatName(wrong.clone()));
         }
         let mut names = BTreeSet::new();

@@ -59,7 +59,7 @@ impl Table {
     /// A table at which nobody sits.
     ///
     /// # Errors
-    /// No seats, two of one name, or a name in the settings that no seat has.
+    /// No seats, two of one name, a name in the settings that no seat has, or one that cannot be said.
     pub fn new(settings: Settings) -> Result<Self, TableError> {
         settings.check()?;
         let bank = settings.clock.bank;

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use masep::access::{Digest, Grant, Tokens, generate_token};
-use masep::{ConnectionString, PeerId, Role, TypeName, is_printable};
-use masep_proto::protocol2::NAME_BYTES;
+use masep::{ConnectionString, PeerId, Role, TypeName};
+use masep_proto::protocol2::is_sayable;
 use serde::Serialize;
 
 use super::file;
@@ -260,8 +260,7 @@ impl Remove {
 
 /// A name that an event, a HELLO or a line of JSON can say.
 fn parse_name(text: &str) -> Result<String, &'static str> {
-    let is_name = (1..=NAME_BYTES).contains(&text.len()) && text.chars().all(is_printable);
-    is_name
+    is_sayable(text)
         .then(|| text.to_owned())
         .ok_or("expected 1 to 512 bytes, all printable")
 }

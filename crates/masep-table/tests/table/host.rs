@@ -58,6 +58,8 @@ fn settings_are_checked() {
             Some(TableError::SeatName(name.into())),
             "{name:?}"
         );
+        let instance = TableError::Instance(name.into());
+        assert_eq!(new(Settings::new("e", name, ["red"])), Some(instance));
     }
     assert_eq!(
         new(Settings::new("e", "i", [&*"x".repeat(512), "r\u{f6}t"])),
