@@ -416,8 +416,8 @@ impl Session {
         }
     }
 
-    /// The next turn for the user: each final, and of other observations that have arrived the newest. The one before it
-    /// is over for the user.
+    /// The next turn for the user: each final (of more than 16 the latest), and of other observations that have arrived
+    /// the newest. The one before it is over for the user.
     ///
     /// A turn that a player is shown while its seat is asleep is a question too: see [`Turn::is_question`].
     pub fn next_turn(&mut self, now: Instant) -> Option<Turn> {

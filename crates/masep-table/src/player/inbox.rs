@@ -8,8 +8,8 @@ use masep_proto::{Dict, Message, Value};
 
 use crate::{Kind, Last, TurnData};
 
-/// Observations that wait. Finals are kept beyond this as long as they come one by one.
-const MOST: usize = 64;
+/// Finals that wait. A user that takes none loses the oldest.
+const MOST_FINALS: usize = 16;
 
 /// An observation, for the user.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,9 +103,17 @@ impl Turn {
         self.data.last
     }
 
-    /// Observations that came between the turn before and this one, and that the user was not given.
+    /// Observations between the turn before and this one that the user was not given: those that the engine did not send,
+    /// and those that came and were not taken in time.
     pub const fn skipped(&self) -> u64 {
         self.data.skipped
+    }
+
+    /// This one is not given to the user: the next one tells of it.
+    fn skip(self, next: &mut Self) {
+        let skipped = &mut next.data.skipped;
+        // The engine's part of the number is any.
+        *skipped = skipped.saturating_add(self.data.skipped).saturating_add(1);
     }
 
     /// The State, or what the engine shows instead.
@@ -121,6 +129,7 @@ impl Turn {
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
+    /// The latest finals, and behind them at most one other: a view may be large, and only the newest is given.
     turns: VecDeque<Turn>,
     /// Counts the observations of an engine that does not.
     counted: u64,
@@ -147,27 +156,26 @@ impl Inbox {
     }
 
     /// `is_over`: nothing waits for an answer to it if it is a final.
-    pub(super) fn push(&mut self, turn: Turn, is_over: bool) {
+    pub(super) fn push(&mut self, mut turn: Turn, is_over: bool) {
         if !is_over {
             self.last_final = Some(turn.number());
         }
-        // A question that is asked again on another connection.
-        self.turns.retain(|it| it.number() != turn.number());
-        self.turns.push_back(turn);
-        if self.turns.len() > MOST {
-            self.turns.pop_front();
+        if let Some(older) = self.turns.pop_back_if(|it| it.kind() != Kind::Final) {
+            older.skip(&mut turn);
         }
+        if turn.kind() == Kind::Final
+            && self.turns.len() == MOST_FINALS
+            && let Some(oldest) = self.turns.pop_front()
+            && let Some(next) = self.turns.front_mut()
+        {
+            oldest.skip(next);
+        }
+        self.turns.push_back(turn);
     }
 
     /// Each final, and else the newest.
     pub(super) fn next(&mut self) -> Option<Turn> {
-        let mut skipped = 0;
-        while self.turns.len() > 1 && self.turns[0].kind() != Kind::Final {
-            skipped += 1 + self.turns.pop_front()?.skipped();
-        }
-        let mut turn = self.turns.pop_front()?;
-        turn.data.skipped += skipped;
-        Some(turn)
+        self.turns.pop_front()
     }
 
     pub(super) fn is_empty(&self) -> bool {

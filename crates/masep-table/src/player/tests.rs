@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use masep_proto::protocol2::Welcome;
-use masep_proto::{Action, Dict, Element, Message, Role};
+use masep_proto::{Action, Array, DType, Dict, Element, Message, Role};
 
 use super::*;
 use crate::Cause;
@@ -226,7 +226,8 @@ fn a_server_without_a_table_is_played_by_pymaseps_customs() {
     let part = session().part().clone();
     let mut session = Session::new(part, Instant::now());
     // A proxy of a pymasep engine, in protocol 2.
-    session.opened(Some(&Welcome::new("engine".into(), 65_536)));
+    let welcome = Welcome::new("engine".into(), 65_536);
+    session.opened(Some(&welcome));
     let said = std::iter::from_fn(|| session.poll_message());
     let said: Vec<_> = said.map(|(message, _)| message.msg_type).collect();
     assert_eq!(said, [MessageType::Define, MessageType::Register]);
@@ -243,12 +244,7 @@ fn a_server_without_a_table_is_played_by_pymaseps_customs() {
 
 #[test]
 fn a_spectator_is_asked_nothing() {
-    let part = Part {
-        role: Role::Observer,
-        ..session().part().clone()
-    };
-    let mut watching = Session::new(part, Instant::now());
-    watching.opened(Some(&of_a_table()));
+    let mut watching = watching();
     observe(&mut watching, Kind::Show, 3, None);
     let turn = watching.next_turn(Instant::now()).unwrap();
     assert_eq!((turn.kind(), watching.asked()), (Kind::Show, None));
@@ -264,4 +260,69 @@ fn a_spectator_is_asked_nothing() {
         assert!(!turn.is_question() && watching.asked().is_none());
         assert!(!watching.act(Action::new(1)));
     }
+}
+
+/// A spectator of a table.
+fn watching() -> Session {
+    let part = Part {
+        role: Role::Observer,
+        ..session().part().clone()
+    };
+    let mut watching = Session::new(part, Instant::now());
+    watching.opened(Some(&of_a_table()));
+    watching
+}
+
+/// A view behind which the engine has skipped so many.
+fn show(session: &mut Session, number: u64, skipped: u64, view: Value) {
+    let turn = TurnData {
+        number,
+        episode: 0,
+        kind: Kind::Show,
+        left: None,
+        bank: None,
+        last: None,
+        skipped,
+    };
+    let message = Message::observation("engine", view, Dict::new());
+    session.received(message, Some(turn), Instant::now());
+}
+
+#[test]
+fn views_that_were_not_taken_are_not_kept_and_are_counted() {
+    let mut watching = watching();
+    let view = |n| Array::new(DType::UInt8, [64], vec![n; 64]).unwrap();
+    let views: Vec<Array> = (0u8..100).map(view).collect();
+    for (number, view) in (0..).zip(&views) {
+        show(&mut watching, number, 0, view.clone().into());
+        let kept = views.iter().filter(|view| !view.bytes().is_unique());
+        assert_eq!(kept.count(), 1);
+    }
+    let turn = watching.next_turn(Instant::now()).unwrap();
+    assert_eq!((turn.number(), turn.skipped()), (99, 99));
+    // All views between two turns have the number of the one before.
+    for _ in 0..3 {
+        show(&mut watching, 99, 0, Value::None);
+    }
+    assert_eq!(watching.next_turn(Instant::now()).unwrap().skipped(), 2);
+    // An engine may say any number.
+    for _ in 0..2 {
+        show(&mut watching, 99, u64::MAX, Value::None);
+    }
+    let turn = watching.next_turn(Instant::now()).unwrap();
+    assert_eq!(turn.skipped(), u64::MAX);
+    assert!(!watching.has_turn());
+}
+
+#[test]
+fn the_latest_finals_are_kept_and_others_counted() {
+    let mut session = session();
+    for number in 1..=20 {
+        observe(&mut session, Kind::Ask, 2 * number, None);
+        observe(&mut session, Kind::Final, 2 * number + 1, None);
+    }
+    ask(&mut session, 42, None);
+    let turns = std::iter::from_fn(|| session.next_turn(Instant::now()));
+    let seen: Vec<_> = turns.map(|turn| (turn.number(), turn.skipped())).collect();
+    assert_eq!((seen.len(), seen[0], seen[16]), (17, (11, 9), (42, 0)));
 }
