@@ -71,7 +71,7 @@ pub enum End {
     Ended(Bye),
     /// The engine does not take this player.
     Rejected(Rejected),
-    /// No connection came about in the [time](Backoff::patience) for that. The last reason.
+    /// No connection came about in the [time](Backoff::patience) for that, or none that lasted. The last reason.
     GaveUp(String),
 }
 
@@ -149,9 +149,11 @@ pub struct Session {
     instance: Option<String>,
     /// Attempts that were begun, all together.
     begun: u64,
-    /// The time since which there has been no connection, and the attempts since.
+    /// The attempts since the last connection that has lived for a while, and their beginning, moved on by the lives of
+    /// connections: a server that takes a player and ends it at once is not met more often than one that is not there.
     lost_at: Instant,
     attempts: u32,
+    opened_at: Instant,
     inbox: Inbox,
     /// The last question that the user was given.
     asked: Option<u64>,
@@ -177,6 +179,7 @@ impl Session {
             begun: 0,
             lost_at: now,
             attempts: 0,
+            opened_at: now,
             inbox: Inbox::default(),
             asked: None,
             answer: None,
@@ -224,10 +227,10 @@ impl Session {
 
     /// There is a connection, to a server of protocol 2 if there is a `WELCOME`. One that has no table, such as a proxy of a
     /// pymasep engine, is played by the customs of that.
-    pub fn opened(&mut self, welcome: Option<&Welcome>) {
+    pub fn opened(&mut self, welcome: Option<&Welcome>, now: Instant) {
         let welcome = welcome.filter(|welcome| welcome.instance.is_some());
         self.step = Step::Talk;
-        self.attempts = 0;
+        self.opened_at = now;
         self.outbox.clear();
         self.inbox.reconnected();
         self.is_numbered = welcome.is_some();
@@ -294,7 +297,7 @@ impl Session {
         if self.step != Step::Talk {
             return;
         }
-        self.lost_at = now;
+        self.count_life(now);
         let reason = match closed {
             Closed::Lost(reason) => reason,
             Closed::ByeWith(bye) if may_return(&bye) => format!("{}: {}", bye.code, bye.text),
@@ -305,6 +308,19 @@ impl Session {
             Closed::Bye => return self.finish(End::Finished),
         };
         self.retry(reason, Duration::ZERO, now, random);
+    }
+
+    /// Begins to count attempts anew behind a connection that has lived for longer than any wait is.
+    fn count_life(&mut self, now: Instant) {
+        let lived = now.saturating_duration_since(self.opened_at);
+        let moved = self.lost_at.checked_add(lived);
+        self.lost_at = match moved.filter(|_| lived < self.part.backoff.longest) {
+            Some(moved) => moved,
+            None => {
+                self.attempts = 0;
+                now
+            }
+        };
     }
 
     fn retry(&mut self, reason: String, least: Duration, now: Instant, random: u64) {

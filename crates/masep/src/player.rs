@@ -196,7 +196,7 @@ impl Player {
     async fn connect(&mut self) {
         let builder = ClientBuilder::with(self.playing.begin_attempt());
         match self.dial(builder).await {
-            Ok(client) => self.playing.connected(client),
+            Ok(client) => self.playing.connected(client, now()),
             Err(error) => {
                 let random = self.random();
                 self.playing.failed(&error, now(), random);

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 /// Attempts to connect, one after another: each waits twice as long as the one before, less a part by chance, so that
-/// players who were lost together do not come back together.
+/// players who were lost together do not come back together. A connection that lives for less than the longest wait is one
+/// attempt more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// Before the second attempt. Default 100 ms.
     pub first: Duration,
     /// The longest. Default 4 s.
     pub longest: Duration,
-    /// The time in all, from the loss of the connection or the beginning, until it is given up. Default 60 s.
+    /// The time in all without a connection, from the loss of one that lasted or from the beginning, until it is given up.
+    /// Default 60 s.
     pub patience: Duration,
 }
 

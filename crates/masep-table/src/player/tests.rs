@@ -20,7 +20,7 @@ fn session() -> Session {
         backoff: Backoff::default(),
     };
     let mut session = Session::new(part, Instant::now());
-    session.opened(Some(&of_a_table()));
+    session.opened(Some(&of_a_table()), Instant::now());
     session
 }
 
@@ -54,14 +54,14 @@ fn welcome(resume: &str) -> Welcome {
 /// Answers turn 5, loses the connection, comes back, and is asked turn 7 with this about an earlier one.
 fn back_with(resume: &str, last: Last) -> Vec<Event> {
     let mut session = session();
-    session.opened(Some(&welcome("life.1")));
+    session.opened(Some(&welcome("life.1")), Instant::now());
     ask(&mut session, 5, None);
     assert_eq!(session.next_turn(Instant::now()).unwrap().number(), 5);
     assert!(session.act(Action::new(1)));
     let now = Instant::now();
     session.closed(Closed::Lost("reset".to_owned()), now, 0);
     let _ = session.step(now + Duration::from_secs(1));
-    session.opened(Some(&welcome(resume)));
+    session.opened(Some(&welcome(resume)), Instant::now());
     ask(&mut session, 7, Some(last));
     let told = std::iter::from_fn(|| session.poll_event());
     let is_about_answers =
@@ -227,7 +227,7 @@ fn a_server_without_a_table_is_played_by_pymaseps_customs() {
     let mut session = Session::new(part, Instant::now());
     // A proxy of a pymasep engine, in protocol 2.
     let welcome = Welcome::new("engine".into(), 65_536);
-    session.opened(Some(&welcome));
+    session.opened(Some(&welcome), Instant::now());
     let said = std::iter::from_fn(|| session.poll_message());
     let said: Vec<_> = said.map(|(message, _)| message.msg_type).collect();
     assert_eq!(said, [MessageType::Define, MessageType::Register]);
@@ -251,7 +251,7 @@ fn a_spectator_is_asked_nothing() {
     assert!(!watching.act(Action::new(1)));
 
     // A pymasep engine says nothing of questions, and shows spectators what it asks players.
-    watching.opened(None);
+    watching.opened(None, Instant::now());
     for name in ["<State />", "<State is_final=\"True\" />"] {
         let state = Element::parse(name).unwrap();
         let message = Message::observation("engine", state.into(), Dict::new());
@@ -269,7 +269,7 @@ fn watching() -> Session {
         ..session().part().clone()
     };
     let mut watching = Session::new(part, Instant::now());
-    watching.opened(Some(&of_a_table()));
+    watching.opened(Some(&of_a_table()), Instant::now());
     watching
 }
 
@@ -325,4 +325,40 @@ fn the_latest_finals_are_kept_and_others_counted() {
     let turns = std::iter::from_fn(|| session.next_turn(Instant::now()));
     let seen: Vec<_> = turns.map(|turn| (turn.number(), turn.skipped())).collect();
     assert_eq!((seen.len(), seen[0], seen[16]), (17, (11, 9), (42, 0)));
+}
+
+#[test]
+fn a_server_that_ends_each_connection_at_once_is_met_less_and_less_often() {
+    let millis = Duration::from_millis;
+    let failed = || Closed::ByeWith(Bye::new("failed", "").may_return(true));
+    let mut now = Instant::now();
+    let mut session = Session::new(session().part().clone(), now);
+    let (begun, mut waits) = (now, Vec::new());
+    for _ in 0..100 {
+        if session.end().is_some() {
+            break;
+        }
+        session.opened(Some(&of_a_table()), now);
+        now += millis(1);
+        session.closed(failed(), now, u64::MAX);
+        if let Step::Wait(until) = session.step(now) {
+            waits.push(until - now);
+            now = until;
+        }
+        assert_eq!(session.step(now) == Step::Connect, session.end().is_none());
+    }
+    assert!(matches!(session.end(), Some(End::GaveUp(_))));
+    assert_eq!(waits[..3], [millis(100), millis(200), millis(400)]);
+    assert_eq!(waits.last(), Some(&millis(4_000)));
+    assert!(now - begun <= millis(61_000), "{waits:?}");
+
+    // Connections that last are counted anew, however often they are lost.
+    let mut session = Session::new(session.part().clone(), now);
+    for _ in 0..100 {
+        session.opened(Some(&of_a_table()), now);
+        now += millis(4_000);
+        session.closed(failed(), now, u64::MAX);
+        now += millis(100);
+        assert_eq!(session.step(now), Step::Connect);
+    }
 }

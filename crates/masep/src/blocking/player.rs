@@ -171,7 +171,7 @@ impl Player {
     /// Takes what has come of an attempt to connect.
     pub(super) fn connected(&mut self, connected: Result<Client, ConnectError>) {
         match connected {
-            Ok(client) => self.playing.connected(client),
+            Ok(client) => self.playing.connected(client, Instant::now()),
             Err(error) => self.playing.failed(&error, Instant::now(), random_u64()),
         }
     }

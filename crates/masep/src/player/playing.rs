@@ -90,8 +90,8 @@ impl<C: PlayerClient> Playing<C> {
     }
 
     /// The attempt has succeeded.
-    pub(crate) fn connected(&mut self, client: C) {
-        self.session.opened(client.welcome().as_ref());
+    pub(crate) fn connected(&mut self, client: C, now: Instant) {
+        self.session.opened(client.welcome().as_ref(), now);
         self.client = Some(client);
     }
 
