@@ -278,6 +278,8 @@ impl<L: Link> Driver<L> {
                 } => self.end(to.peer, code.bye(&text, may_return)),
                 Effect::LookAt { to } => self.looks.push_back(to.peer),
                 Effect::AskView(request) => {
+                    // One for each seat at most: those of players before, and of turns that are over, are moot.
+                    self.view_requests.retain(|it| it.seat != request.seat);
                     self.view_requests.push(request);
                     self.has_news = true;
                 }
@@ -506,7 +508,7 @@ mod tests {
     use std::sync::Mutex;
 
     use masep_proto::connection::{Config, Connection as Core};
-    use masep_proto::{Element, Limits, MessageType, Role};
+    use masep_proto::{Element, Limits, Message, MessageType, Role};
 
     use super::*;
 
@@ -588,5 +590,33 @@ mod tests {
             given[0].contains("the last") && given[1] == "over",
             "{given:?}"
         );
+    }
+
+    #[test]
+    fn views_that_nobody_has_made_are_not_asked_for_without_end() {
+        let now = Instant::now();
+        let settings = Settings::new("engine", "life", ["red"]).strangers(true);
+        let mut driver = Driver::<Kept>::new(settings).unwrap();
+        let seat = driver.table().seats().next().unwrap();
+        let come = |driver: &mut Driver<Kept>, number: u64| {
+            let id = number.to_string();
+            let register = Message::register(id.clone(), id.clone(), 0, Role::Actor);
+            driver.call(now, |table| {
+                table.handle_connected(PeerKey(number), id.into(), now);
+                table.handle_message(PeerKey(number), &register, None, now);
+            });
+        };
+        come(&mut driver, 0);
+        for number in 0..10 {
+            let state = Element::parse("<State />").unwrap();
+            let views = vec![(seat, View::from(state))];
+            let turn = driver.open(views, TurnTime::AsSet, now).unwrap();
+            driver.call(now, |table| table.handle_closed(PeerKey(number), now));
+            come(&mut driver, number + 1);
+            let found = driver.view_requests.iter();
+            assert!(found.map(|request| request.turn).eq([turn]));
+            driver.call(now, |table| table.close(turn, now));
+            driver.forget_turn(turn);
+        }
     }
 }
