@@ -550,11 +550,11 @@ impl Session {
     }
 }
 
-/// True if a refusal may be none later.
+/// True if a refusal is about the server's load, so that it may be none later. Others say so by a time.
 fn is_passing(code: &str) -> bool {
     matches!(
         code,
-        "too_many_connections" | "crowded_out" | "hello_timeout" | "undecided" | "stopped"
+        "too_many_connections" | "crowded_out" | "hello_timeout" | "undecided"
     )
 }
 

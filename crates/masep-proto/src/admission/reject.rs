@@ -110,7 +110,8 @@ impl From<Denial> for RejectReason {
     }
 }
 
-/// The time after which a client may come again that was refused for lack of places or of a decision, in milliseconds.
+/// The time after which a client may come again that was refused for lack of places or of a decision, or because the server
+/// stops, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
 impl Rejected {
@@ -127,7 +128,9 @@ impl From<&RejectReason> for Rejected {
             RejectReason::Rejected(rejected) => rejected.clone(),
             RejectReason::TooManyConnections(_)
             | RejectReason::CrowdedOut
-            | RejectReason::Undecided(_) => {
+            | RejectReason::Undecided(_)
+            // One that was started anew may listen there soon.
+            | RejectReason::Stopped => {
                 Self::new(reason.as_str(), reason.to_string()).retry_ms(RETRY_MS)
             }
             // The same words whatever is wrong with the token, or with whom there is a ban for.

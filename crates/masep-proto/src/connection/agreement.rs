@@ -299,7 +299,7 @@ impl Connection {
     }
 
     /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this, if there is any: a seat, its
-    /// resume token, the game, the profile, and the like. The version, the largest payload, the heartbeat and the features of it do not count.
+    /// resume text, the game, the profile, and the like. The version, the largest payload, the heartbeat and the features of it do not count.
     /// Its id is that of this side for this peer, in either protocol: a side that stands in for another one has another's. A
     /// peer of pymasep's protocol is told nothing else of it. With an id that no hello can have, or a name that is not
     /// [printable](crate::is_printable), the peer is not taken.

@@ -33,7 +33,7 @@ pub struct Hello {
     pub seat: Option<ByteString>,
     /// The access token, which says who it is and what it may do.
     pub token: Option<AccessToken>,
-    /// The resume token of an earlier [`Welcome`], which says which seat was its.
+    /// The resume text of an earlier [`Welcome`], which says which seat was its.
     pub resume: Option<ByteString>,
     /// The profile that it would speak: the form of all that is said on the connection. Its server has to say it in
     /// [`Welcome::profile`].
@@ -143,7 +143,7 @@ pub enum Control {
     Notice(Notice),
 }
 
-/// The text in place of a resume token.
+/// The text in place of a resume text.
 fn hidden(token: Option<&ByteString>) -> Option<&'static str> {
     token.map(|_| "...")
 }

@@ -362,3 +362,23 @@ fn a_server_that_ends_each_connection_at_once_is_met_less_and_less_often() {
         assert_eq!(session.step(now), Step::Connect);
     }
 }
+
+#[test]
+fn a_player_comes_back_from_refusals_that_may_be_none_later() {
+    let now = Instant::now();
+    let soon = |code| Rejected::new(code, "").retry_ms(1_000);
+    let refused = |rejected: Rejected, attempts: u32| {
+        let mut session = Session::new(session().part().clone(), now);
+        (0..attempts).for_each(|_| session.connecting());
+        session.refused(rejected, now, 0);
+        session.end().is_some()
+    };
+    for rejected in [soon("stopped"), Rejected::new("crowded_out", "")] {
+        assert!(!refused(rejected, 1));
+    }
+    for code in ["stopped", "denied", "over", "duplicate_id"] {
+        assert!(refused(Rejected::new(code, ""), 1), "{code}");
+    }
+    // The server may still know an earlier attempt.
+    assert!(!refused(Rejected::new("duplicate_id", ""), 2));
+}

@@ -491,6 +491,7 @@ fn a_refusal_says_why() {
         (&full, "too_many_connections", Some(1_000)),
         (&own, "wrong_token", None),
         (&RejectReason::Undecided(SECOND), "undecided", Some(1_000)),
+        (&RejectReason::Stopped, "stopped", Some(1_000)),
     ] {
         let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
         pair.engine.admits = false;
