@@ -72,6 +72,11 @@ impl Agent {
         }
     }
 
+    /// Waits for the end of the game, and does not answer it.
+    pub(crate) fn hear_end(&self) {
+        while !matches!(self.told(), Told::End) {}
+    }
+
     /// Waits for the end of its connection.
     pub(crate) fn wait_for_end(&self) {
         while !matches!(self.told(), Told::Closed) {}

@@ -8,7 +8,7 @@ use masep::{Action, Protocols, Role};
 use crate::agents::{Agent, seated};
 use crate::players::{end, play, player, playing};
 use crate::reading::stand_aside;
-use crate::shells::{Shell, of_each_shell};
+use crate::shells::{Peer, SOON, Shell, of_each_shell};
 use crate::{builder, made, ms, per_turn, plays, state, view};
 
 of_each_shell! {
@@ -16,7 +16,23 @@ of_each_shell! {
     a_view_that_panics_for_a_newcomer_closes_the_turn_and_each_seat_is_decided
     a_panic_in_the_action_for_the_late_ends_the_table_and_no_other
     a_call_that_was_dropped_leaves_its_turn_open
+    those_who_come_while_a_table_ends_are_sent_away_at_once
     a_flood_of_one_player_does_not_keep_the_others_from_playing
+}
+
+fn those_who_come_while_a_table_ends_are_sent_away_at_once(shell: Shell) {
+    let patient = builder().settings(|settings| settings.farewell(SOON));
+    let (table, ann, ben) = seated(shell, patient);
+    thread::scope(|scope| {
+        scope.spawn(|| table.end());
+        ann.hear_end();
+        for late in ["cyd", "dan"] {
+            Peer::join(&table.address(), late).expect_bye();
+        }
+        // The end is that of those who were there.
+        ann.cut();
+        ben.cut();
+    });
 }
 
 fn a_panic_in_a_view_ends_the_call_alone(shell: Shell) {
