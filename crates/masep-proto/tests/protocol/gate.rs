@@ -4,6 +4,9 @@ mod engine;
 mod play;
 mod roles;
 
+use masep_proto::TypeName;
+use masep_proto::gate::{Gate, Rules};
+use masep_proto::protocol2::{Control, Welcome};
 use proptest::prelude::*;
 
 proptest! {
@@ -50,4 +53,14 @@ fn the_engine_of_these_tests_dies_where_pymaseps_does() {
         assert!(engine.read("a", act(value).as_bytes()).is_err(), "{value}");
     }
     assert!(engine.read("a", b"").is_err());
+}
+
+#[test]
+fn a_game_that_no_welcome_can_say_is_left_out_of_it() {
+    for (game, told) in [("pkg.Game", Some("pkg.Game")), ("pkg.G\u{200b}", None)] {
+        let mut welcome = Welcome::new("engine".into(), 65_536);
+        Gate::new(Rules::new(TypeName::from(game))).fill(&mut welcome);
+        assert_eq!(welcome.game.as_deref(), told);
+        assert!(Control::Welcome(welcome.into()).encode().is_ok());
+    }
 }
