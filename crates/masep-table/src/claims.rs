@@ -27,14 +27,14 @@ impl Table {
         let Some(resume) = &hello.resume else {
             return Ok((None, None));
         };
-        let token = match Resume::read(resume, &self.settings.instance) {
-            Resume::Ours(token) => token,
+        let secret = match Resume::read(resume, &self.settings.instance) {
+            Resume::Ours(secret) => secret,
             Resume::Foreign => return Ok((None, Some(Code::EarlierLife))),
         };
         let seat = self.seats.iter().position(|seat| {
             let player = seat.player.as_ref();
             player.is_some_and(|it| {
-                it.token == Some(token) && it.principal.as_deref() == hello.principal()
+                it.secret == Some(secret) && it.principal.as_deref() == hello.principal()
             })
         });
         match seat {

@@ -8,7 +8,7 @@ use masep_proto::access::Grant;
 use masep_proto::{Message, PeerId, Role, Value};
 
 use crate::claims::Title;
-use crate::names::{self, Token};
+use crate::names::{self, ResumeSecret};
 use crate::peer::{Manner, Peer, Registration, Wire};
 use crate::seat::{Player, Presence};
 use crate::{
@@ -104,13 +104,19 @@ impl Table {
     }
 
     /// A peer of protocol 2 has said `HELLO`, and the door waits for the verdict, which is among the effects when
-    /// this returns. The token becomes that of the seat, if the peer gets one that it has not had before.
-    pub fn handle_hello(&mut self, peer: PeerKey, hello: Hello, token: Token, now: Instant) {
+    /// this returns. The secret becomes that of the seat, if the peer gets one that it has not had before.
+    pub fn handle_hello(
+        &mut self,
+        peer: PeerKey,
+        hello: Hello,
+        secret: ResumeSecret,
+        now: Instant,
+    ) {
         let now = self.tick(now);
         if self.peers.contains_key(&peer) {
             return;
         }
-        if let Err(code) = self.judge(peer, hello, token, now) {
+        if let Err(code) = self.judge(peer, hello, secret, now) {
             let verdict = Verdict::reject(code);
             self.effects
                 .push_back(Effect::Verdict { to: peer, verdict });
@@ -122,7 +128,7 @@ impl Table {
         &mut self,
         peer: PeerKey,
         hello: Hello,
-        token: Token,
+        secret: ResumeSecret,
         now: Instant,
     ) -> Result<(), Code> {
         if self.is_ending() {
@@ -138,7 +144,7 @@ impl Table {
             return Err(Code::Forbidden);
         }
         match hello.role {
-            Some(Role::Actor) => return self.judge_actor(peer, hello, token, now),
+            Some(Role::Actor) => return self.judge_actor(peer, hello, secret, now),
             Some(Role::Observer) if self.spectators.len() >= self.settings.spectators => {
                 return Err(Code::Full);
             }
@@ -160,7 +166,7 @@ impl Table {
         &mut self,
         peer: PeerKey,
         hello: Hello,
-        token: Token,
+        secret: ResumeSecret,
         now: Instant,
     ) -> Result<(), Code> {
         let (found, told) = self.find_resumed(&hello)?;
@@ -174,7 +180,7 @@ impl Table {
             self.check_room()?;
         }
         let kept = self.seats[seat.0].player.as_ref().filter(|_| proved);
-        let token = kept.and_then(|player| player.token).unwrap_or(token);
+        let secret = kept.and_then(|player| player.secret).unwrap_or(secret);
         let older_id = older
             .and_then(|older| self.peers.get(&older))
             .map(|it| it.id.clone());
@@ -182,7 +188,7 @@ impl Table {
         let place = &self.seats[seat.0];
         let welcome = Welcome {
             seat: Some(place.name.clone()),
-            resume: Some(names::write(&self.settings.instance, token)),
+            resume: Some(names::write(&self.settings.instance, secret)),
             epoch: place.epoch + 1,
             last: place.last.filter(|_| title == Title::Same),
             ..self.welcome(Some(seat))
@@ -190,7 +196,7 @@ impl Table {
         let player = Player {
             id: hello.id.clone(),
             manner: Manner::Numbered,
-            token: Some(token),
+            secret: Some(secret),
             is_heard: proved,
             principal: hello.principal().map(str::to_owned),
         };
@@ -300,7 +306,7 @@ impl Table {
         let player = Player {
             id: known.id.clone(),
             manner: known.manner,
-            token: None,
+            secret: None,
             is_heard: true,
             principal: hello.principal().map(str::to_owned),
         };

@@ -52,7 +52,7 @@
 //! use std::time::{Duration, Instant};
 //! use masep_proto::{Action, Element, Message, Role};
 //! use masep_table::{
-//!     Cause, Clock, Effect, Hello, How, Outgoing, PeerKey, Settings, Table, Token, TurnTime, View, action_turn,
+//!     Cause, Clock, Effect, Hello, How, Outgoing, PeerKey, ResumeSecret, Settings, Table, TurnTime, View, action_turn,
 //! };
 //!
 //! let clock = Clock { per_turn: Some(Duration::from_secs(2)), bank: None };
@@ -63,8 +63,8 @@
 //! let mut now = Instant::now();
 //! for (key, id) in [(1u8, "ann"), (2, "ben")] {
 //!     let hello = Hello { role: Some(Role::Actor), ..Hello::new(id) };
-//!     let token = Token([key; 16]); // sixteen random bytes, in earnest
-//!     table.handle_hello(PeerKey(key.into()), hello, token, now);
+//!     let secret = ResumeSecret([key; 16]); // sixteen random bytes, in earnest
+//!     table.handle_hello(PeerKey(key.into()), hello, secret, now);
 //! }
 //! while table.poll_effect().is_some() {} // the verdicts, and that the seats are filled
 //!
@@ -130,7 +130,7 @@ mod wire;
 pub use effect::{Code, Decision, Effect, Event, Notice, Outgoing, Verdict, ViewRequest, Welcome};
 pub use error::TableError;
 pub use joining::Hello;
-pub use names::{Attachment, PeerKey, SeatId, Token};
+pub use names::{Attachment, PeerKey, ResumeSecret, SeatId};
 pub use seat::SeatState;
 pub use settings::{Absence, Clock, Late, Settings, TurnTime};
 pub use table::Table;

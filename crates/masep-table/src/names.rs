@@ -26,41 +26,41 @@ impl SeatId {
     }
 }
 
-/// Sixteen random bytes, by which a player proves its seat. The shell makes one for each `HELLO`.
+/// Sixteen random bytes, by which a player proves its seat: the end of its resume text. The shell makes one for each `HELLO`.
 ///
 /// Two are compared in a time that does not depend on what is in them, and none is shown by `Debug`.
 #[derive(Clone, Copy)]
-pub struct Token(pub [u8; 16]);
+pub struct ResumeSecret(pub [u8; 16]);
 
-impl PartialEq for Token {
+impl PartialEq for ResumeSecret {
     fn eq(&self, other: &Self) -> bool {
         let pairs = self.0.iter().zip(&other.0);
         pairs.fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
     }
 }
 
-impl Eq for Token {}
+impl Eq for ResumeSecret {}
 
-impl fmt::Debug for Token {
+impl fmt::Debug for ResumeSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
+        f.write_str("ResumeSecret(..)")
     }
 }
 
-/// A resume text as it was said in a `HELLO`: what [`write()`] made of a life of the engine and a token.
+/// A resume text as it was said in a `HELLO`: what [`write()`] made of a life of the engine and a secret.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// A resume text of this life of the engine.
-    Ours(Token),
+    Ours(ResumeSecret),
     /// A resume text of another life, or no resume text at all.
     Foreign,
 }
 
 /// The resume text of a seat.
-pub(crate) fn write(instance: &str, token: Token) -> String {
+pub(crate) fn write(instance: &str, secret: ResumeSecret) -> String {
     use fmt::Write as _;
     let mut text = format!("{instance}.");
-    for byte in token.0 {
+    for byte in secret.0 {
         // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
     }
@@ -69,16 +69,16 @@ pub(crate) fn write(instance: &str, token: Token) -> String {
 
 impl Resume {
     pub(crate) fn read(text: &str, instance: &str) -> Self {
-        Self::token(text, instance).map_or(Self::Foreign, Self::Ours)
+        Self::secret(text, instance).map_or(Self::Foreign, Self::Ours)
     }
 
-    fn token(text: &str, instance: &str) -> Option<Token> {
+    fn secret(text: &str, instance: &str) -> Option<ResumeSecret> {
         let hex = text.strip_prefix(instance)?.strip_prefix('.')?;
         if hex.len() != 32 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let number = u128::from_str_radix(hex, 16).ok()?;
-        Some(Token(number.to_be_bytes()))
+        Some(ResumeSecret(number.to_be_bytes()))
     }
 }
 
@@ -88,10 +88,10 @@ mod tests {
 
     #[test]
     fn a_resume_text_is_of_one_life_of_the_engine() {
-        let token = Token([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
-        let text = write("life-1", token);
+        let secret = ResumeSecret([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
+        let text = write("life-1", secret);
         assert_eq!(text, "life-1.000102030405060708090a0b0c0d0eff");
-        assert_eq!(Resume::read(&text, "life-1"), Resume::Ours(token));
+        assert_eq!(Resume::read(&text, "life-1"), Resume::Ours(secret));
         for foreign in [
             "",
             "life-1",
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_shown() {
-        assert_eq!(format!("{:?}", Token([7; 16])), "Token(..)");
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", ResumeSecret([7; 16])), "ResumeSecret(..)");
     }
 }

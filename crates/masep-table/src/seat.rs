@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use masep_proto::PeerId;
 
-use crate::names::Token;
+use crate::names::ResumeSecret;
 use crate::peer::Manner;
 use crate::question::Question;
 use crate::view::View;
@@ -50,7 +50,7 @@ pub(crate) struct Away {
 pub(crate) struct Player {
     pub(crate) id: PeerId,
     pub(crate) manner: Manner,
-    pub(crate) token: Option<Token>,
+    pub(crate) secret: Option<ResumeSecret>,
     /// Something has come from it, or it has proved its seat: so it knows its resume text.
     pub(crate) is_heard: bool,
     /// Its name by its access token.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 use masep_proto::{Action, Element, Message, Role};
-use masep_table::{Clock, Hello, PeerKey, Settings, Table, Token, TurnTime, View};
+use masep_table::{Clock, Hello, PeerKey, ResumeSecret, Settings, Table, TurnTime, View};
 
 /// A view of some 2 kB.
 fn view() -> View {
@@ -50,7 +50,7 @@ impl Game {
         };
         let key = self.key();
         self.table
-            .handle_hello(key, hello, Token([0; 16]), self.now);
+            .handle_hello(key, hello, ResumeSecret([0; 16]), self.now);
         self.drain();
     }
 

@@ -168,7 +168,7 @@ fn case_08_the_id_of_a_live_seat_is_no_proof() {
 }
 
 #[test]
-fn case_09_the_token_of_a_live_seat_replaces_at_once() {
+fn case_09_the_resume_text_of_a_live_seat_replaces_at_once() {
     let mut room = Room::new(settings());
     let (first, welcome) = room.player(actor("a"));
     assert_eq!((welcome.seat.as_deref(), welcome.epoch), (Some("red"), 1));
@@ -204,7 +204,7 @@ fn case_09_the_token_of_a_live_seat_replaces_at_once() {
 }
 
 #[test]
-fn case_10_a_token_of_an_earlier_life_joins_afresh() {
+fn case_10_a_resume_text_of_an_earlier_life_joins_afresh() {
     let mut room = Room::new(settings());
     let (_, welcome) = room.player(actor("a"));
     let mut room = Room::new(masep_table::Settings::new(

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use masep_proto::{Action, Element, Message, Role, TypeName, Value};
 use masep_table::{
-    Absence, Clock, Effect, Event, Hello, Kind, Last, Late, Outgoing, PeerKey, SeatId, Settings,
-    Table, Token, TurnData, TurnTime, Verdict, View, Welcome,
+    Absence, Clock, Effect, Event, Hello, Kind, Last, Late, Outgoing, PeerKey, ResumeSecret,
+    SeatId, Settings, Table, TurnData, TurnTime, Verdict, View, Welcome,
 };
 
 use super::model::{Model, Rules};
@@ -234,7 +234,8 @@ impl Play {
 
     fn hello(&mut self, key: PeerKey, hello: Hello) {
         let bytes = u128::from(key.0).to_be_bytes();
-        self.table.handle_hello(key, hello, Token(bytes), self.now);
+        self.table
+            .handle_hello(key, hello, ResumeSecret(bytes), self.now);
         self.work();
         match self.verdict.take().expect("each HELLO has a verdict") {
             Verdict::Admit(welcome) | Verdict::Replace(welcome) => self.welcome(welcome),

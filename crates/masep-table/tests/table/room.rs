@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use masep_proto::{Action, Element, Message, PeerId, Role, TypeName, Value};
 use masep_table::{
     Attachment, Cause, Clock, Code, Decision, Effect, Event, Hello, How, Kind, Notice, Outgoing,
-    PeerKey, SeatId, Settings, Table, Token, TurnData, TurnTime, Verdict, View, Welcome,
+    PeerKey, ResumeSecret, SeatId, Settings, Table, TurnData, TurnTime, Verdict, View, Welcome,
 };
 
 pub(crate) const GAME: &str = "pursuit.PursuitGame";
@@ -156,8 +156,8 @@ impl Room {
     /// A peer of protocol 2.
     pub(crate) fn hello(&mut self, hello: Hello) -> (PeerKey, Verdict) {
         let peer = self.key();
-        let token = Token([u8::try_from(peer.0).expect("few peers"); 16]);
-        self.table.handle_hello(peer, hello, token, self.now);
+        let secret = ResumeSecret([u8::try_from(peer.0).expect("few peers"); 16]);
+        self.table.handle_hello(peer, hello, secret, self.now);
         self.work();
         (peer, self.verdicts[&peer].clone())
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Encoding, Frame, PeerId};
 use masep_table::{
-    Decision, Effect, Event, Hello, Outgoing, PeerKey, SeatId, Settings, Table, TableError, Token,
-    TurnTime, Verdict, View, ViewRequest, turn_number_of,
+    Decision, Effect, Event, Hello, Outgoing, PeerKey, ResumeSecret, SeatId, Settings, Table,
+    TableError, TurnTime, Verdict, View, ViewRequest, turn_number_of,
 };
 
 use super::asking::Found;
@@ -145,9 +145,9 @@ impl<L: Link> Driver<L> {
     }
 
     /// A peer of protocol 2 has said `HELLO`. The verdict is among those to be taken when this returns.
-    pub(crate) fn hello(&mut self, hello: Hello, token: Token, now: Instant) -> PeerKey {
+    pub(crate) fn hello(&mut self, hello: Hello, secret: ResumeSecret, now: Instant) -> PeerKey {
         let key = self.next_key(LinkState::Opening(Vec::new()), now);
-        self.call(now, |table| table.handle_hello(key, hello, token, now));
+        self.call(now, |table| table.handle_hello(key, hello, secret, now));
         key
     }
 
@@ -572,7 +572,7 @@ mod tests {
             role: Some(Role::Actor),
             ..Hello::new("ann")
         };
-        let key = driver.hello(hello, Token([0; 16]), now);
+        let key = driver.hello(hello, ResumeSecret([0; 16]), now);
         assert!(matches!(
             driver.take_verdict(),
             Some((_, Verdict::Admit(_)))

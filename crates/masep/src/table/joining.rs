@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use masep_table::{Code, Hello, PeerKey, Token, Verdict};
+use masep_table::{Code, Hello, PeerKey, ResumeSecret, Verdict};
 
 use super::driver::{Driver, Link};
 use crate::random::random_bytes;
@@ -17,8 +17,8 @@ pub(crate) fn ask<L: Link>(
 ) -> Result<PeerKey, Code> {
     let mut hello = Hello::try_from(request.hello())?;
     hello.grant = request.shared_grant();
-    let token = random_bytes().map_err(|_| Code::Failed)?;
-    Ok(driver.hello(hello, Token(token), now))
+    let secret = random_bytes().map_err(|_| Code::Failed)?;
+    Ok(driver.hello(hello, ResumeSecret(secret), now))
 }
 
 /// Tells a client the verdict: what comes of its connection, if it is taken.
