@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import gymnasium
 import numpy as np
@@ -95,3 +96,7 @@ class Wilful(gymnasium.Env):
 
 def unmade(**arguments):
     raise OSError("no such world")
+
+
+def never_made(**arguments):
+    threading.Event().wait()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import select
+import signal
 
 import environments
 import gymnasium
@@ -16,6 +19,7 @@ import masep
 from masep.gymnasium import EnvironmentServer, RemoteEnv, RemoteVectorEnv
 
 MODES = list(AutoresetMode)
+SOON = 30.0
 
 
 def serve(env, **options):
@@ -171,3 +175,57 @@ def test_environments_are_not_copied():
                 with pytest.raises(masep.CallerError, match="cannot be copied or pickled"):
                     duplicate(env)
             env.close()
+
+
+def kill_workers(server):
+    """Kills the processes that have a client, and waits until they are gone."""
+    for worker in server._workers._all:
+        if worker.client is not None:
+            gone = os.pidfd_open(worker.process.pid)
+            os.kill(worker.process.pid, signal.SIGKILL)
+            assert select.select([gone], [], [], SOON)[0]
+            os.close(gone)
+
+
+@pytest.mark.parametrize("lost", ["raise", "remake"])
+def test_a_reset_makes_lost_environments_anew_with_its_seed_and_options(lost):
+    with serve(environments.dict_env, envs=4) as server:
+        envs = RemoteVectorEnv(server.target, 2, lost=lost)
+        for number in range(2):
+            options = {"number": number}
+            first = envs.reset(seed=42, options=options)
+            kill_workers(server)
+            again = envs.reset(seed=42, options=options)
+            assert [str(told["options"]) for told in (first[1], again[1])] == [str(again[1]["options"])] * 2
+            assert str(number) in str(again[1]["options"])
+            assert str(first[0]) == str(again[0])
+        envs.close()
+
+
+@pytest.mark.parametrize("lost", ["raise", "remake"])
+def test_an_environment_that_is_made_anew_with_other_spaces_is_refused(lost, tmp_path):
+    """The server at the same address is another one by then."""
+    address = f"unix://{tmp_path}/envs.sock"
+    with EnvironmentServer(environments.dict_env, address, envs=2):
+        envs = RemoteVectorEnv(address, 2, lost=lost)
+        envs.reset()
+    with EnvironmentServer(environments.tuple_env, address, envs=2):
+        with pytest.raises(masep.CallerError, match="other spaces"):
+            envs.reset()
+    envs.close()
+
+
+def test_the_options_of_one_environment_are_those_of_several_too():
+    with serve("CartPole-v1", envs=2) as server:
+        envs = RemoteVectorEnv(server.target, 2, make_timeout=SOON, id="mine", autoreset_mode="SameStep")
+        assert envs.autoreset_mode is AutoresetMode.SAME_STEP
+        assert "human" not in envs.metadata["render_modes"]
+        assert [server.kick(id=f"mine-{index}") for index in range(2)] == [1, 1]
+        envs.close()
+    with serve(environments.never_made, envs=1) as server:
+        with pytest.raises(masep.TimedOut):
+            RemoteVectorEnv(server.target, 1, make_timeout=0.1)
+    with pytest.raises(masep.CallerError, match="'Disabled', not 'same_step'"):
+        RemoteVectorEnv("127.0.0.1:1", 1, autoreset_mode="same_step")
+    with pytest.raises(masep.CallerError, match="window"):
+        RemoteVectorEnv("127.0.0.1:1", 1, render_mode="human")

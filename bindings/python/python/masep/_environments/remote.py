@@ -25,6 +25,12 @@ def without_window(arguments: dict[str, Any], render_mode: str | None) -> dict[s
     return arguments if render_mode is None else {**arguments, "render_mode": render_mode}
 
 
+def without_human(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What an environment says of itself, without the render mode that has no use for who is elsewhere."""
+    modes = metadata.get("render_modes") or []
+    return {**metadata, "render_modes": [mode for mode in modes if mode != "human"]}
+
+
 class Remote(_blocks.Live):
     """An environment on a connection, which is made anew by a reset when it has ended, and by nothing else."""
 
@@ -44,8 +50,7 @@ class Remote(_blocks.Live):
     def _told(self) -> None:
         """Takes what every kind of environment says of itself."""
         session = self._session
-        modes = session.metadata.get("render_modes") or []
-        self.metadata = {**session.metadata, "render_modes": [mode for mode in modes if mode != "human"]}
+        self.metadata = without_human(session.metadata)
         self.render_mode = session.render_mode
         self._is_closed = False
 

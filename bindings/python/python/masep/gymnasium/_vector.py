@@ -16,7 +16,7 @@ from .._exceptions import CallerError, MasepError, TransportError
 from .._interrupts import Thread
 from .._limits import Limits, SocketOptions
 from ._remote import EnvSession, Specified
-from .._environments.remote import LIMITS
+from .._environments.remote import LIMITS, without_human, without_window
 from .._environments.session import CLOSE_SECONDS, RemoteError, Target
 from .._environments.values import caster, from_wire, reader, to_wire
 
@@ -38,7 +38,7 @@ class LostEnvironment(TransportError):
         self.index = index
 
 
-def _made(targets: list[Target]) -> tuple[list[EnvSession], list[Exception]]:
+def _made(targets: list[Target], make_timeout: float | None) -> tuple[list[EnvSession], list[Exception]]:
     """The environments, made at the same time, because that may take long; and the faults of those that were not. When an
     exception ends the wait, such as Ctrl-C, those that are still made are given up."""
     made: list[EnvSession | Exception | None] = [None] * len(targets)
@@ -46,7 +46,7 @@ def _made(targets: list[Target]) -> tuple[list[EnvSession], list[Exception]]:
 
     def make(index: int) -> None:
         try:
-            session = EnvSession(targets[index])
+            session = EnvSession(targets[index], make_timeout)
         except Exception as error:
             made[index] = error
             return
@@ -78,11 +78,14 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
     :param address: as for :class:`RemoteEnv`; of several servers, the environments take turns
     :param num_envs: connections, each with an environment of its own
     :param render_mode: as for :class:`RemoteEnv`
-    :param autoreset_mode: what the server does behind the end of an episode
+    :param autoreset_mode: what the server does behind the end of an episode: a mode of Gymnasium's, or its name
     :param copy: whether observations belong to the caller; else each step writes into the same array
     :param lost: what happens when the connection to an environment ends: ``"raise"`` :class:`LostEnvironment`, or
-        ``"remake"`` it, which is reported as a truncation, with ``"lost"`` in its info
+        ``"remake"`` it, which is reported as a truncation, with ``"lost"`` in its info. A :meth:`reset` makes it anew in
+        both cases, with the seed and the options that it was given
     :param timeout: seconds for each answer; None: for ever
+    :param make_timeout: seconds for the server to make an environment
+    :param id: the name by which the server shall know this client; each connection has its number behind it
     :param limits: what each connection is bound by
     :param socket_options: how sockets are opened, watched and waited for
     :param tls_ca: as for :func:`masep.connect`
@@ -98,10 +101,12 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
         num_envs: int = 1,
         *,
         render_mode: str | None = None,
-        autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
         lost: Literal["raise", "remake"] = "raise",
         timeout: float | None = None,
+        make_timeout: float | None = None,
+        id: str | None = None,
         limits: Limits | None = None,
         socket_options: SocketOptions | None = None,
         tls_ca: _tls.Path | None = None,
@@ -112,22 +117,25 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
         super().__init__()
         if lost not in ("raise", "remake"):
             raise CallerError(f"lost is 'raise' or 'remake', not {lost!r}")
-        if render_mode is not None:
-            arguments["render_mode"] = render_mode
+        arguments = without_window(arguments, render_mode)
         addresses = [address] if isinstance(address, str) else list(address)
         if not addresses:
             raise CallerError("there is no address of a server")
         if num_envs < 1:
             raise CallerError(f"num_envs is a number from 1 on, not {num_envs}")
         limits = LIMITS if limits is None else limits
-        autoreset = _WORDS[autoreset_mode]
+        try:
+            mode = AutoresetMode(autoreset_mode)
+        except ValueError:
+            known = ", ".join(repr(one.value) for one in AutoresetMode)
+            raise CallerError(f"autoreset_mode is one of {known}, not {autoreset_mode!r:.100}") from None
         self.num_envs = num_envs
         self._targets = [
             Target(
                 addresses[index % len(addresses)],
                 arguments,
-                autoreset,
-                f"environment-{index}",
+                _WORDS[mode],
+                f"{id or 'environment'}-{index}",
                 limits=limits,
                 socket_options=socket_options,
                 tls_ca=tls_ca,
@@ -136,13 +144,12 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
             )
             for index in range(num_envs)
         ]
-        self.autoreset_mode, self.copy, self._lost, self._timeout = (
-            autoreset_mode, copy, lost, timeout,
-        )  # fmt: skip
+        self.autoreset_mode, self.copy, self._lost = mode, copy, lost
+        self._timeout, self._make_timeout = timeout, make_timeout
         self._sessions: list[EnvSession] = []
         #: Those that were made anew: their next step, which the server would make a reset, is one.
         self._anew: set[int] = set()
-        self._sessions, failed = _made(self._targets)
+        self._sessions, failed = _made(self._targets, make_timeout)
         if failed:
             self.close_extras()
             raise failed[0]
@@ -151,22 +158,37 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
     def _describe(self, first: EnvSession) -> None:
         self.single_observation_space = first.observation_space
         self.single_action_space = first.action_space
-        for index, session in enumerate(self._sessions):
-            if (session.observation_space, session.action_space) != (
-                first.observation_space,
-                first.action_space,
-            ):
-                self.close_extras()
-                raise CallerError(f"the environment {index} has other spaces than the first")
+        try:
+            for index, session in enumerate(self._sessions):
+                self._check_spaces(index, session)
+        except CallerError:
+            self.close_extras()
+            raise
         self.observation_space = batch_space(first.observation_space, self.num_envs)
         self.action_space = batch_space(first.action_space, self.num_envs)
-        self.metadata = {**first.metadata, "autoreset_mode": self.autoreset_mode}
+        self.metadata = {**without_human(first.metadata), "autoreset_mode": self.autoreset_mode}
         self.render_mode = first.render_mode
         self._read = reader(first.observation_space)
         self._cast = caster(first.action_space, outwards=True)
         self._last: list[Any] = [None] * self.num_envs
         self._is_done = np.zeros(self.num_envs, np.bool_)
         self._batch = self._empty()
+
+    def _check_spaces(self, index: int, session: EnvSession) -> None:
+        spaces = session.observation_space, session.action_space
+        if spaces != (self.single_observation_space, self.single_action_space):
+            raise CallerError(f"the environment {index} has other spaces than the first")
+
+    def _make_anew(self, index: int) -> EnvSession:
+        """An environment in place of one whose connection has ended."""
+        session = EnvSession(self._targets[index], self._make_timeout)
+        try:
+            self._check_spaces(index, session)
+        except CallerError:
+            session.connection.try_close()
+            raise
+        self._sessions[index] = session
+        return session
 
     def _empty(self) -> Any:
         return create_empty_array(self.single_observation_space, self.num_envs, np.empty)
@@ -193,14 +215,15 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
                 raise ValueError(f"there are {len(seeds)} seeds for {self.num_envs} environments")
         # They are made anew, and closed once more.
         self.closed = False
+        asked: dict[int, dict[str, Any]] = {}
         for index in chosen:
             if self._sessions[index].has_ended:
-                self._sessions[index] = EnvSession(self._targets[index])
+                self._make_anew(index)
             self._anew.discard(index)
-            params = {"seed": seeds[index], "options": to_wire(options)}
-            self._send(index, "reset", params)
+            asked[index] = {"seed": seeds[index], "options": to_wire(options)}
+            self._send(index, "reset", asked[index])
         infos: dict[str, Any] = {}
-        answers = self._answers(chosen, "reset")
+        answers = self._answers(chosen, "reset", asked)
         for index, answer in zip(chosen, answers):
             self._last[index] = self._read(answer["observation"])
             infos = self._add_info(infos, from_wire(answer["info"]), index)
@@ -286,20 +309,31 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
             # The answer does not come either, which is told then.
             pass
 
-    def _answers(self, chosen: Iterable[int], kind: str) -> list[Any]:
-        """The answers of these environments, of which all are waited for, whatever one of them is."""
+    def _answers(
+        self, chosen: Iterable[int], kind: str, asked: dict[int, dict[str, Any]] | None = None
+    ) -> list[Any]:
+        """The answers of these environments, of which all are waited for, whatever one of them is.
+
+        :param asked: the parameters of resets
+        """
         answers: list[Any] = []
         failed: Exception | None = None
         for index in chosen:
             try:
-                answers.append(self._answer(index, kind))
+                try:
+                    answers.append(self._answer(index, kind))
+                except TransportError:
+                    # One that was made for this reset is not made once more.
+                    if asked is not None and self._sessions[index].last > 1:
+                        answers.append(self._make_anew(index).ask("reset", asked[index], self._timeout))
+                    elif self._lost == "remake" and kind == "step":
+                        answers.append(self._remade(index))
+                    else:
+                        raise
             except TransportError as error:
-                if self._lost == "remake" and kind in ("step", "reset"):
-                    answers.append(self._remade(index, kind))
-                    continue
                 text = f"the environment {index} is lost: {error}"
                 failed = failed or LostEnvironment(text, error.reason, index)
-            except (RemoteError, TimeoutError) as error:
+            except (MasepError, TimeoutError) as error:
                 error.add_note(f"environment {index}")
                 failed = failed or error
         if failed is not None:
@@ -316,12 +350,9 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
         self._anew.discard(index)
         return answer["observation"], 0.0, False, False, answer["info"], None
 
-    def _remade(self, index: int, kind: str) -> Any:
+    def _remade(self, index: int) -> Any:
         """A new environment in place of one that is lost: its first observation ends the episode of the old one."""
-        self._sessions[index] = session = EnvSession(self._targets[index])
-        answer = session.ask("reset", {"seed": None, "options": None}, self._timeout)
-        if kind == "reset":
-            return answer
+        answer = self._make_anew(index).ask("reset", {"seed": None, "options": None}, self._timeout)
         observation, info = answer["observation"], {**answer["info"], "lost": True}
         rest = None
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
