@@ -6,10 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree.ElementTree import Element
 
+import games
 import numpy as np
 import pytest
 from agents import SOON, first_legal, happens, played, seated, table
 from gymnasium import spaces
+from pettingzoo import ParallelEnv
 from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
 
@@ -215,3 +217,91 @@ def test_a_rule_of_the_host_that_fails_ends_the_game_with_a_reason(pool):
         with pytest.raises(LookupError):
             list(host.play(1))
         assert good.result(SOON)[-1].ended == "the game has failed: LookupError: no rule"
+
+
+class Pays(ParallelEnv):
+    """Two agents that each step pays, for four steps. It may have no agents any more then, without a word."""
+
+    metadata = {"name": "pays_v0"}
+    possible_agents = ["odd", "even"]
+
+    def __init__(self, clears=False):
+        self.clears = clears
+
+    def observation_space(self, agent):
+        return spaces.Discrete(9)
+
+    def action_space(self, agent):
+        return spaces.Text(9)
+
+    def reset(self, seed=None, options=None):
+        self.agents, self.steps = list(self.possible_agents), 0
+        self.paid = dict.fromkeys(self.agents, 0)
+        return dict.fromkeys(self.agents, 0), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        self.steps += 1
+        agents, is_over = self.agents, self.steps == 4
+        rewards = {agent: number * self.steps for number, agent in enumerate(agents, 1)}
+        for agent, reward in rewards.items():
+            self.paid[agent] += reward
+        if is_over:
+            self.agents = []
+        flags = dict.fromkeys(agents, is_over and not self.clears)
+        observed, infos = dict.fromkeys(agents, self.steps), {agent: {} for agent in agents}
+        return observed, rewards, flags, dict.fromkeys(agents, False), infos
+
+
+class Counts(games.Counter):
+    """The same, one after the other."""
+
+    def __init__(self, clears=False):
+        super().__init__()
+        self.clears = clears
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed, options)
+        self.paid = dict.fromkeys(self.agents, 0)
+
+    def step(self, action):
+        agent, is_dead = self.agent_selection, any(self.terminations.values())
+        super().step(action)
+        if not is_dead:
+            self.paid[agent] += self.rewards[agent]
+            if self.clears and any(self.terminations.values()):
+                self.terminations, self.agents = dict.fromkeys(self.agents, False), []
+
+
+@pytest.mark.parametrize("make", [Pays, Counts])
+@pytest.mark.parametrize("end", ["rules", "clears", "illegal", "gone"])
+def test_each_reward_is_told_once_however_the_episode_ends(pool, make, end):
+    env = make(clears=end == "clears")
+    with table(env, illegal="end", grace=0.0) as host:
+        acts = {"odd": lambda turn: "x", "even": lambda turn: "\u00e9" if end == "illegal" and turn.view > 1 else "x"}
+        futures = {
+            agent: pool.submit(played, host.target, agent, act, turns=1 if end == "gone" and agent == "even" else None)
+            for agent, act in acts.items()
+        }
+        (episode,) = host.play(1)
+        host.end()
+        seen = {agent: future.result(SOON) for agent, future in futures.items()}
+    assert (episode.ended is not None) == (end in ("illegal", "gone"))
+    assert episode.returns == env.paid
+    for agent, turns in seen.items():
+        if end != "gone" or agent == "odd":
+            assert [turn.kind for turn in turns][-1] == "final"
+            assert turns[-1].terminated == (end == "rules")
+            assert sum(turn.reward for turn in turns) == env.paid[agent]
+
+
+def test_a_reward_is_told_once_when_the_environment_fails(pool):
+    env = Counts()
+    with table(env) as host:
+        acts = {"odd": lambda turn: "x", "even": lambda turn: "raise it" if turn.view > 1 else "x"}
+        futures = {agent: pool.submit(played, host.target, agent, act) for agent, act in acts.items()}
+        with pytest.raises(ValueError, match="it"):
+            list(host.play(1))
+        told = {agent: sum(turn.reward for turn in future.result(SOON)) for agent, future in futures.items()}
+    # What the last step of the other brought is not known to be true.
+    assert told["even"] == env.paid["even"] == 2
+    assert told["odd"] <= env.paid["odd"]

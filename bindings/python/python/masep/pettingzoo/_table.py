@@ -22,7 +22,7 @@ from ._episodes import lives
 from ._making import Environment, Source, make, possible_agents
 from ._rules import GivenUp, Late, Rules, by_type
 from ._spectators import shown
-from ._views import AgentForms, AgentView, information, plain_reward
+from ._views import AgentForms, AgentView, information
 
 _log = logging.getLogger("masep")
 
@@ -36,7 +36,7 @@ class Episode:
     turns: int
     """The number of times that agents were asked."""
     returns: dict[str, float]
-    """The sum of the rewards that each agent was told."""
+    """The sum of the rewards of each agent: its player was told all of them, once, if it was there to the end."""
     ended: str | None
     """The reason why it ended, if it was given up."""
 
@@ -278,24 +278,28 @@ class EnvironmentTable(_blocks.Block):
         game.begin(seed, self._options)
         while True:
             for view in game.dead():
-                self._count(view)
-                self.table.finish_seat(view.agent, self._wire(view, self._seat(view.agent)))
+                self.table.finish_seat(view.agent, self._wire(view, self._seat(view.agent), game.due(view)))
+                self._told(view)
             views = game.asked()
             if not views:
                 return
             self._show(views)
-            for view in views:
-                self._count(view)
             self._actions = self._ask({view.agent: view for view in views})
             game.act(dict(self._actions))
 
-    def _count(self, view: AgentView) -> None:
-        self._returns[view.agent] += float(plain_reward(view.reward))
+    def _told(self, view: AgentView) -> None:
+        """Counts the reward of a view that an agent was shown: it is told it once."""
+        self._returns[view.agent] += float(self._lives.due(view))
+        self._lives.told(view)
 
     def _ask(self, views: dict[str, AgentView]) -> dict[str, Any]:
         """The actions of these agents."""
         self._turns += len(views)
-        with self.table.open(views, lambda seat: self._wire(views[seat.name], seat)) as turn:
+        # One that takes over a seat is told the same as the one before.
+        due = {agent: self._lives.due(view) for agent, view in views.items()}
+        with self.table.open(views, lambda seat: self._wire(views[seat.name], seat, due[seat.name])) as turn:
+            for view in views.values():
+                self._told(view)
             moves = {move.seat: move for move in turn}
         actions = {}
         for agent, view in views.items():
@@ -311,10 +315,10 @@ class EnvironmentTable(_blocks.Block):
             return None
         return next(seat for seat in self.table.seats if seat.name == agent)
 
-    def _wire(self, view: AgentView, seat: Seat | None, ended: str | None = None) -> View:
+    def _wire(self, view: AgentView, seat: Seat | None, reward: Any, ended: str | None = None) -> View:
         if seat is not None and seat.has_pymaseps_player and self._state is not None:
-            return View(self._state(self.env, view.agent), reward=plain_reward(view.reward))
-        told = information(view, self._forms[view.agent], self._drop_formless)
+            return View(self._state(self.env, view.agent), reward=reward)
+        told = information(view, reward, self._forms[view.agent], self._drop_formless)
         if (illegal := self._illegals.get(view.agent)) is not None:
             told["illegal"] = illegal
         if ended is not None:
@@ -332,6 +336,8 @@ class EnvironmentTable(_blocks.Block):
     def _finish_episode(self, ended: str | None) -> None:
         """Shows their last view to those that have not seen it: what it is of an episode that was given up."""
         self.table.finish_episode(lambda seat: self._last_wire(seat, ended))
+        for view in self._lives.views.values():
+            self._told(view)
 
     def _last_wire(self, seat: Seat, ended: str | None) -> View:
         view = self._lives.views.get(seat.name)
@@ -341,7 +347,7 @@ class EnvironmentTable(_blocks.Block):
             view = AgentView(seat.name, None, 0.0, False, False, {}, *spaces)
         if not view.terminated:
             view = replace(view, truncated=True)
-        return self._wire(view, seat, ended)
+        return self._wire(view, seat, self._lives.due(view), ended)
 
     def _fail(self, error: Exception) -> None:
         """Tells the players that there is no more game."""
@@ -350,8 +356,6 @@ class EnvironmentTable(_blocks.Block):
         ended = ended.encode(errors="replace").decode()
         # The info of an agent may be what has failed.
         self._drop_formless = True
-        for agent, view in self._lives.views.items():
-            self._lives.views[agent] = replace(view, reward=0.0)
         try:
             self._finish_episode(ended)
         except Exception:

@@ -63,12 +63,12 @@ class AgentForms:
         }
 
 
-def information(view: AgentView, forms: AgentForms, drop_formless: bool) -> dict[str, Any]:
+def information(view: AgentView, reward: Any, forms: AgentForms, drop_formless: bool) -> dict[str, Any]:
     """Everything that goes beside the observation."""
     info = to_wire(dict(view.info))
     return {
         "agent": view.agent,
-        "reward": plain_reward(view.reward),
+        "reward": reward,
         "terminated": bool(view.terminated),
         "truncated": bool(view.truncated),
         "info": without_formless(info) if drop_formless else info,
