@@ -83,8 +83,12 @@ def same(here, there):
         spaces.Box(0, 255, (4, 4), np.uint8),
         spaces.Box(-5, 5, (), np.int16),
         spaces.Box(0, 1, (0, 2), np.float32),
+        spaces.Box(0, 1, (2,), np.dtype("float32").newbyteorder()),
+        spaces.Box(np.float16(0.1), np.float16(0.3), (3,), np.float16),
         spaces.Discrete(5, start=-2),
+        spaces.Discrete(3, dtype=np.int32),
         spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[0, 1], [2, 3]]),
+        spaces.MultiDiscrete([3, 4], np.int32),
         spaces.MultiBinary(4),
         spaces.MultiBinary((2, 2)),
         spaces.Text(7, min_length=0, charset="zab"),
@@ -103,6 +107,12 @@ def test_a_space_is_the_same_behind_json(space):
         assert same(getattr(space, bound, None), getattr(again, bound, None))
     for key in getattr(space, "keys", list)():
         assert list(again.keys()) == list(space.keys()), key
+    for one in (space, again):
+        one.seed(5)
+    for _ in range(5):
+        sample = space.sample()
+        assert same(sample, again.sample())
+        assert same(spaces.flatten(space, sample), spaces.flatten(again, sample))
 
 
 def test_a_space_without_a_form_is_refused_by_name():

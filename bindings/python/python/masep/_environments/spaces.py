@@ -12,7 +12,8 @@ from .._exceptions import CallerError, PeerError
 
 
 def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
-    """The JSON value of a space, of which :func:`space_from_json` makes an equal one.
+    """The JSON value of a space, of which :func:`space_from_json` makes an equal one: with the same seed it has the
+    same samples, and an element is the same when it is flattened.
 
     :raises CallerError: for a space that has no form, which is named: a Graph, a OneOf, one of another
         package's
@@ -52,7 +53,8 @@ def _text(space: spaces.Text) -> dict[str, Any]:
     return {
         "min_length": space.min_length,
         "max_length": space.max_length,
-        "characters": space.characters,
+        # Their order decides samples, masks and flattened elements.
+        "characters": "".join(space.character_list),
     }
 
 
@@ -123,7 +125,7 @@ def space_from_json(value: dict[str, Any]) -> spaces.Space[Any]:
 def _make_box(value: dict[str, Any]) -> spaces.Box:
     dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
     low, high = (_array(value[bound], shape, dtype) for bound in ("low", "high"))
-    return spaces.Box(low, high, shape, dtype.type)
+    return spaces.Box(low, high, shape, dtype)
 
 
 def _array(bound: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -138,14 +140,13 @@ def _infinite(bound: Any) -> Any:
 
 
 def _make_discrete(value: dict[str, Any]) -> spaces.Discrete:
-    dtype = np.dtype(value["dtype"]).type
-    return spaces.Discrete(value["n"], start=value["start"], dtype=dtype)
+    return spaces.Discrete(value["n"], start=value["start"], dtype=np.dtype(value["dtype"]))
 
 
 def _make_multi_discrete(value: dict[str, Any]) -> spaces.MultiDiscrete:
     dtype = np.dtype(value["dtype"])
     nvec, start = np.array(value["nvec"], dtype), np.array(value["start"], dtype)
-    return spaces.MultiDiscrete(nvec, dtype.type, start=start)
+    return spaces.MultiDiscrete(nvec, dtype, start=start)
 
 
 def _make_multi_binary(value: dict[str, Any]) -> spaces.MultiBinary:
