@@ -14,6 +14,7 @@ import masep.communication
 import numpy
 import pytest
 from masep import Message
+from masep._environments.values import to_wire
 
 
 @dataclasses.dataclass
@@ -75,9 +76,15 @@ REFUSED = {
     "ndarray of the other order of bytes": (numpy.zeros(2, ">i4"), "newbyteorder"),
     "masked ndarray": (numpy.ma.zeros(2), ".filled()"),
     "memoryview of characters": (memoryview(b"ab").cast("c"), "numbers or bools"),
-    "longdouble": (numpy.longdouble(1), "float()"),
-    "date of numpy": (numpy.datetime64("2026-01-01"), "plain objects"),
-    "complex of numpy": (numpy.complex128(1), "plain objects"),
+    "longdouble": (numpy.longdouble(1), ".astype('float64')"),
+    "date of numpy": (numpy.datetime64("2026-01-01"), ".astype('int64')"),
+    "time of numpy": (numpy.datetime64("2026-01-01T00:00:00", "ns"), ".astype('int64')"),
+    "span of numpy": (numpy.timedelta64(5, "ns"), ".astype('int64')"),
+    "ndarray of spans": (numpy.zeros(2, "m8[ns]"), ".astype('int64')"),
+    "record of numpy": (numpy.zeros(2, [("a", "i4"), ("b", "f8")])[0], "each of its fields"),
+    "raw bytes of numpy": (numpy.void(b"abc"), ".tobytes()"),
+    "ndarray of raw bytes": (numpy.zeros(2, "V3"), ".tobytes()"),
+    "complex of numpy": (numpy.complex128(1), ".real"),
     "dataclass": (Point(1), "dataclasses.asdict()"),
     "enum": (Colour.RED, ".value"),
     "lxml": (Lxml(), "xml.etree.ElementTree.fromstring"),
@@ -103,8 +110,13 @@ def test_what_has_no_form_is_refused_with_its_place_and_with_advice(name):
         for call in (message.to_bytes, message.to_xml, lambda: str(message)):
             with pytest.raises(masep.CallerError) as raised:
                 call()
-            assert str(raised.value).startswith(f"{place} is of "), raised.value
+            kind = type(given)
+            assert str(raised.value).startswith(f"{place} is of {kind.__module__}.{kind.__qualname__}"), raised.value
             assert advice in str(raised.value)
+    if isinstance(given, numpy.generic):
+        # An environment may have it in an info.
+        with pytest.raises(masep.CallerError, match=f"of {kind.__module__}.{kind.__qualname__}"):
+            Message("step", {"info": to_wire({"o": given})}, "engine").to_cbor()
 
 
 @pytest.mark.parametrize(

@@ -33,15 +33,18 @@ def plain(value: object, place: str) -> object:
         if is_bytes:
             return bytes(value)
     if _is_numpys(value, "generic"):
-        item: object = value.item()  # type: ignore[attr-defined]
-        # Of some it gives the scalar itself, such as a longdouble.
-        if not _is_numpys(item, "generic"):
-            return item
+        # A time would be a number without its unit, and a record a tuple: arrays of them are refused too.
+        if value.dtype.kind not in "MmV":  # type: ignore[attr-defined]
+            item: object = value.item()  # type: ignore[attr-defined]
+            # Of some it gives the scalar itself, such as a longdouble.
+            if isinstance(item, (bool, int, float, str, bytes)) and not _is_numpys(item, "generic"):
+                return item
+        raise _refusal(value, place, _advice_on_items(value, value.dtype, None))  # type: ignore[attr-defined]
     if isinstance(value, _known("torch", "Tensor")):
         return _array_of(value, place)
     if isinstance(value, _known("numpy.ma", "MaskedArray")):
         raise _refusal(value, place, "send its .filled(), and its mask beside it")
-    if not isinstance(value, (bytes, _known("numpy", "generic"))) and _has_buffer(value):
+    if not isinstance(value, bytes) and _has_buffer(value):
         return value
     raise _refusal(value, place, _advice(value))
 
@@ -72,7 +75,8 @@ def _advice_on_items(value: object, dtype: object, format: str | None) -> str:
     if kind == "f":
         return "send its .astype('float64')"
     if kind == "V" and getattr(dtype, "names", None) is None:
-        return "send its .astype('float32')"
+        is_raw = getattr(dtype, "type", None) is _known("numpy", "void")
+        return "send its .tobytes()" if is_raw else "send its .astype('float32')"
     if kind == "V":
         return "send an array for each of its fields"
     if kind in ("O", "U", "S", "T"):
@@ -130,8 +134,6 @@ def _advice(value: object) -> str:
         )
     if isinstance(value, enum.Enum):
         return "send its .value or its .name"
-    if _is_numpys(value, "generic"):
-        return "convert it, as by float()"
     if is_dataclass(value):
         return "send dataclasses.asdict() of it, or give its class a method to_xml()"
     if hasattr(value, "nsmap"):

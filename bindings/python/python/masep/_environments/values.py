@@ -18,6 +18,9 @@ from .._exceptions import CallerError, MasepError
 _MADE = 64
 """Actions of a Discrete space that are there before they are chosen."""
 
+_ARRAYS = frozenset("?bBhHiIlLqQefd")
+"""The types of numpy of which there are arrays on the wire."""
+
 _PLAIN = frozenset({np.ndarray, int, float, bool, str, bytes, type(None)})
 
 
@@ -26,7 +29,9 @@ def to_wire(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     if isinstance(value, np.generic):
-        return value.item() if isinstance(value, (np.str_, np.bytes_)) else np.asarray(value)
+        if isinstance(value, (np.str_, np.bytes_)):
+            return value.item()
+        return np.asarray(value) if value.dtype.char in _ARRAYS else value
     if isinstance(value, Mapping):
         return {key: to_wire(item) for key, item in value.items()}
     if isinstance(value, tuple):
