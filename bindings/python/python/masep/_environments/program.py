@@ -9,12 +9,25 @@ from typing import Any
 from .serving import EnvironmentServer
 
 
+_AS_JSON = {"True": "true", "False": "false", "None": "null"}
+
+
 def argument(text: str) -> tuple[str, Any]:
-    """An argument of an environment, ``NAME=JSON``. Anything but JSON is a text."""
-    name, _, value = text.partition("=")
+    """An argument of an environment, ``NAME=JSON``. Anything but JSON is a text, unless it is a word of Python's, which
+    would be true as a text whatever it says.
+
+    :raises ArgumentTypeError: if it is none
+    """
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise argparse.ArgumentTypeError(f"{text!r:.100} is not NAME=JSON")
     try:
         return name, json.loads(value)
     except ValueError:
+        if value in _AS_JSON:
+            raise argparse.ArgumentTypeError(
+                f"{value} is not JSON: write {name}={_AS_JSON[value]}, or {name}='\"{value}\"' for the text"
+            ) from None
         return name, value
 
 
@@ -30,6 +43,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--arg",
+        type=argument,
         action="append",
         default=[],
         metavar="NAME=JSON",
@@ -59,7 +73,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def options(given: argparse.Namespace) -> dict[str, Any]:
     """The arguments that these are, of a server or a table."""
     names = ("drop_formless", "tls_cert", "tls_key", "tls", "tokens")
-    return {"arguments": dict(map(argument, given.arg)), **{name: getattr(given, name) for name in names}}
+    return {"arguments": dict(given.arg), **{name: getattr(given, name) for name in names}}
 
 
 def add_server_options(command: argparse.ArgumentParser) -> None:
