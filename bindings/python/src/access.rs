@@ -45,7 +45,7 @@ impl Way {
         py: Python<'_>,
         address: &str,
         token: Option<String>,
-        protocol: Option<u16>,
+        protocol: Option<bounds::Generation>,
     ) -> PyResult<Self> {
         // A text that has a token in it is not shown in an error.
         let string: Option<ConnectionString> = match address.contains("?token=") {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use masep::{Duplicates, Limits, Protocols, ServerLimits, SocketOptions, WhenFull};
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -152,25 +153,47 @@ pub(crate) fn socket_options(object: Option<&Bound<'_, PyAny>>) -> PyResult<Sock
         .busy_poll(seconds(py, "busy_poll", it.busy_poll)?))
 }
 
+/// The number of a generation of the protocol. One that is no `u16` is an error of `masep`, as another one is.
+#[derive(Clone, Copy)]
+pub(crate) struct Generation(u16);
+
+impl<'py> FromPyObject<'_, 'py> for Generation {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        object.extract().map(Self).map_err(|error: PyErr| {
+            if error.is_instance_of::<PyOverflowError>(py) {
+                no_generation(py, &object.to_string())
+            } else {
+                error
+            }
+        })
+    }
+}
+
+fn no_generation(py: Python<'_>, given: &str) -> PyErr {
+    let text = format!("protocol is 1, 2, or None for both, not {given}");
+    errors::caller(py, text)
+}
+
 /// The generations of the protocol that are spoken: all, or one, unless the address says another.
 pub(crate) fn protocols(
     py: Python<'_>,
-    given: Option<u16>,
+    given: Option<Generation>,
     address: &str,
     by_address: Option<Protocols>,
 ) -> PyResult<Protocols> {
+    let Some(Generation(given)) = given else {
+        return Ok(by_address.unwrap_or(Protocols::Both));
+    };
     let protocols = match given {
-        None => return Ok(by_address.unwrap_or(Protocols::Both)),
-        Some(1) => Protocols::Pymasep,
-        Some(2) => Protocols::Masep2,
-        Some(other) => {
-            let text = format!("protocol is 1, 2, or None for both, not {other}");
-            return Err(errors::caller(py, text));
-        }
+        1 => Protocols::Pymasep,
+        2 => Protocols::Masep2,
+        other => return Err(no_generation(py, &other.to_string())),
     };
     match by_address {
         Some(other) if other != protocols && other != Protocols::Both => {
-            let given = given.unwrap_or_default();
             let text = format!("protocol is {given}, and the address {address:?} wants the other");
             Err(errors::caller(py, text))
         }

@@ -53,7 +53,7 @@ pub(crate) fn connect(
     when_full: &str,
     limits: Option<&Bound<'_, PyAny>>,
     socket_options: Option<&Bound<'_, PyAny>>,
-    protocol: Option<u16>,
+    protocol: Option<bounds::Generation>,
     profile: Option<String>,
     make: Option<&Bound<'_, PyAny>>,
     trust: Option<tls::Trust>,

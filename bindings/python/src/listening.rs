@@ -15,7 +15,7 @@ pub(crate) struct ListenOptions<'py> {
     limits: Option<Bound<'py, PyAny>>,
     pub(crate) server_limits: Option<Bound<'py, PyAny>>,
     pub(crate) socket_options: Option<Bound<'py, PyAny>>,
-    protocol: Option<u16>,
+    protocol: Option<bounds::Generation>,
     pub(crate) certificate: Option<tls::Certificate>,
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) pymasep_listen: Option<String>,

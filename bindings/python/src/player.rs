@@ -32,7 +32,7 @@ struct Part<'py> {
     patience: f64,
     limits: Option<Bound<'py, PyAny>>,
     socket_options: Option<Bound<'py, PyAny>>,
-    protocol: Option<u16>,
+    protocol: Option<bounds::Generation>,
     trust: Option<tls::Trust>,
 }
 

@@ -105,17 +105,20 @@ impl Request {
     }
 
     /// Does not take it, for this reason.
-    #[pyo3(signature = (code="denied", text="", retry_ms=None))]
+    #[pyo3(signature = (code="denied", text="", retry_after=None))]
     fn refuse(
         &self,
         py: Python<'_>,
         code: &str,
         text: &str,
-        retry_ms: Option<u64>,
+        retry_after: Option<f64>,
     ) -> PyResult<()> {
-        let request = self.take(py)?;
+        let retry_after = retry_after.map(|time| bounds::seconds(py, "retry_after", time));
         let mut rejected = Rejected::new(code, text);
-        rejected.retry_ms = retry_ms;
+        rejected.retry_ms = retry_after
+            .transpose()?
+            .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let request = self.take(py)?;
         py.detach(|| request.refuse(rejected));
         Ok(())
     }

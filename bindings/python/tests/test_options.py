@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -36,8 +38,27 @@ def send(peer: socket.socket, *bodies: bytes) -> None:
     peer.sendall(b"".join(struct.pack("<H", len(body)) + body for body in bodies))
 
 
-def test_the_defaults_are_those_of_the_crates() -> None:
-    """The options that are given with their defaults make what none makes."""
+def documented() -> dict[str, object]:
+    """The defaults in PROTOCOL.md, which a test of the crates compares with theirs."""
+    chapter = (Path(__file__).parents[3] / "PROTOCOL.md").read_text().partition("\n## 11 Limits\n")[2]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", chapter.partition("\n## 12 ")[0], re.MULTILINE)
+    return {name: default(text) for name, text in rows}
+
+
+def default(text: str) -> float | None:
+    number = re.fullmatch(r"(\d+)( s|ns)?", text)
+    return None if number is None else float(number[1])
+
+
+@pytest.mark.parametrize("options", [masep.Limits, masep.ServerLimits, masep.SocketOptions])
+def test_the_defaults_are_those_of_the_crates(options: type) -> None:
+    known = documented()
+    for field in dataclasses.fields(options):
+        assert field.default == known[field.name], field.name
+
+
+def test_options_that_are_given_with_their_defaults_connect() -> None:
+    """As a connection for which none is given does."""
     defaults = {
         "limits": masep.Limits(),
         "server_limits": masep.ServerLimits(),
@@ -234,3 +255,36 @@ def test_a_text_is_not_taken_for_the_names_of_seats() -> None:
 def test_a_wish_of_a_player_of_another_type_is_named() -> None:
     with pytest.raises(masep.CallerError, match="^options.patience: "):
         masep.join("127.0.0.1:1", id="x", game="g", patience="long")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [0, 3, -1, 70_000, 2**70])
+def test_a_protocol_that_there_is_not_is_the_callers_fault(number: int) -> None:
+    async def connects() -> None:
+        await masep.aio.connect("127.0.0.1:1", id="x", protocol=number)
+
+    for opens in (
+        lambda: masep.connect("127.0.0.1:1", id="x", protocol=number),
+        lambda: masep.join("127.0.0.1:1", id="x", game="g", protocol=number),
+        lambda: masep.Server("x", "127.0.0.1:0", protocol=number),
+        lambda: masep.Table("g", ["red"], "127.0.0.1:0", protocol=number),
+        lambda: asyncio.run(connects()),
+    ):
+        with pytest.raises(masep.CallerError, match=f"protocol is 1, 2, or None for both, not {number}$"):
+            opens()
+
+
+def test_a_path_that_is_none_is_named() -> None:
+    files = {"tls_cert": "c.pem", "tls_key": "k.pem"}
+    for name in files:
+        with pytest.raises(masep.CallerError, match=f"^{name} is the path of a file, not a int$"):
+            masep.Server("x", "127.0.0.1:0", **{**files, name: 5})  # type: ignore[arg-type]
+    with pytest.raises(masep.CallerError, match="^tls_ca is the path of a file, not a bytes$"):
+        masep.connect("127.0.0.1:1", id="x", tls_ca=b"ca.pem")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("named", ["id", "address", "timeout", "protocol", "token"])
+def test_an_argument_of_another_type_is_pythons_error_and_named(named: str) -> None:
+    arguments: dict[str, object] = {"address": "127.0.0.1:1", "id": "x", named: ("5", 1)}
+    with pytest.raises(TypeError) as error:
+        masep.connect(**arguments)  # type: ignore[arg-type]
+    assert named in "".join([str(error.value), *getattr(error.value, "__notes__", [])])

@@ -91,3 +91,16 @@ def test_the_same_in_asyncio():
                 await server.next_request()
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan"), 1e300])
+def test_a_time_to_come_back_that_is_none_is_the_callers_fault_and_decides_nothing(seconds):
+    with masep.Server("engine", "127.0.0.1:0", ask=True) as server:
+        outcome = []
+        thread = connecting(server, outcome)
+        request = server.next_request(10)
+        with pytest.raises(masep.CallerError, match="^retry_after is a number of seconds from 0 on"):
+            request.refuse(retry_after=seconds)
+        request.refuse("busy", retry_after=1e9)
+        thread.join()
+        assert (outcome[0].code, outcome[0].retry_after) == ("busy", 1e9)

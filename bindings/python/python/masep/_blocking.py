@@ -220,10 +220,9 @@ class Request(_blocks.Live):
         :param code: the reason, for programs
         :param text: the same for people
         :param retry_after: the seconds after which it may be tried again
-        :raises CallerError: if it was decided about this client before
+        :raises CallerError: if it was decided about this client before, or the seconds are no number from 0 on
         """
-        retry_ms = None if retry_after is None else round(retry_after * 1000)
-        self._request.refuse(code, text, retry_ms)
+        self._request.refuse(code, text, retry_after)
 
     def __repr__(self) -> str:
         return f"<masep.Request of {_masep.quoted(self.peer)}>"

@@ -117,7 +117,7 @@ class RemoteEnv(Specified, Remote, gymnasium.Env[Any, Any]):
             id,
             limits=limits,
             socket_options=socket_options,
-            tls_ca=None if tls_ca is None else os.fspath(tls_ca),
+            tls_ca=None if tls_ca is None else _tls.path("tls_ca", tls_ca),
             tls_name=tls_name,
             token=token,
         )

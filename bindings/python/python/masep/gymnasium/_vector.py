@@ -205,14 +205,14 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
             options = dict(options)
             mask = np.asarray(options.pop("reset_mask"))
             if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-                raise ValueError("reset_mask has a bool for each environment, one of them true")
+                raise CallerError("reset_mask has a bool for each environment, one of them true")
             chosen = np.flatnonzero(mask).tolist()
         if seed is None or isinstance(seed, int):
             seeds = [None if seed is None else seed + index for index in range(self.num_envs)]
         else:
             seeds = list(seed)
             if len(seeds) != self.num_envs:
-                raise ValueError(f"there are {len(seeds)} seeds for {self.num_envs} environments")
+                raise CallerError(f"there are {len(seeds)} seeds for {self.num_envs} environments")
         # They are made anew, and closed once more.
         self.closed = False
         asked: dict[int, dict[str, Any]] = {}
