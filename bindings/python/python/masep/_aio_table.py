@@ -30,7 +30,7 @@ _MOST = 32
 """The turns that a player takes, and the results that a table gives without a wait, until other tasks run."""
 
 
-class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
+class Table(_admitting.InLoop, _BaseTable[_admitting.AdmitAsync], _blocks.AsyncBlock):
     """A table, for its host: ``async with Table(game, ["red", "blue"], "0.0.0.0:60000") as table``. With
     ``async with`` the game is ended at the end of the block. It belongs to the event loop in which it was
     made, and its functions (views, ``late``) run in that.

@@ -228,7 +228,7 @@ class Request(_blocks.Live):
         return f"<masep.Request of {_masep.quoted(self.peer)}>"
 
 
-class Server(_admitting.InThread, Listener[Connection], _blocks.Block):
+class Server(_admitting.InThread, Listener[Connection, _admitting.Admit], _blocks.Block):
     __doc__ = (
         f"""{Listener.__doc__}
     As a context manager it is shut down at the end of the block; as an iterator it gives connections."""

@@ -17,6 +17,8 @@ from ._limits import Limits, ServerLimits, SocketOptions
 _log = logging.getLogger("masep")
 
 C = TypeVar("C", bound=ConnectionFacts)
+A = TypeVar("A", bound=_admitting.AdmitAsync)
+"""The functions that say who is let in: one that nobody would await must not be a coroutine function."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Listening:
         return self._listener.pymasep_target
 
 
-class Listener(Listening, Generic[C]):
+class Listener(Listening, Generic[C, A]):
     """A server, which accepts at once. No peer holds up another.
 
     :param id: the id by which clients shall know it
@@ -164,7 +166,7 @@ class Listener(Listening, Generic[C]):
         tls: _tls.Mode | None = None,
         tokens: str | os.PathLike[str] | None = None,
         pymasep_listen: str | None = None,
-        admit: _admitting.AdmitAsync | None = None,
+        admit: A | None = None,
     ) -> None:
         options = ListenOptions(
             announce=announce,

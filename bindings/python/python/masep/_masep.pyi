@@ -470,7 +470,7 @@ _TurnFields: TypeAlias = tuple[
     Literal["ask", "show", "final"],
     float | None,
     float | None,
-    tuple[int, Literal["played", "default", "none"], str | None, float | None] | None,
+    tuple[int, Literal["played", "default", "none"], str | None, float | None, int | None] | None,
     int,
     Any,
     dict[str, Any],

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from . import _admitting, _blocks, _live, _masep, _tls
 from ._exceptions import CallerError
 from ._limits import Limits, ServerLimits, SocketOptions
-from ._listening import ListenOptions, Listening
+from ._listening import A, ListenOptions, Listening
 
 __all__ = ["Actions", "Move", "Seat", "Table", "TableEvent", "Turn", "View"]
 
@@ -152,7 +152,7 @@ def _function(view: Callable[[Seat], Any]) -> Callable[[Seat], Any]:
     return view
 
 
-class _BaseTable(Listening):
+class _BaseTable(Listening, Generic[A]):
     """The calls of tables that do not wait, with and without async."""
 
     def __init__(
@@ -187,7 +187,7 @@ class _BaseTable(Listening):
         tls: _tls.Mode | None = None,
         tokens: str | os.PathLike[str] | None = None,
         pymasep_listen: str | None = None,
-        admit: _admitting.AdmitAsync | None = None,
+        admit: A | None = None,
     ) -> None:
         options = ListenOptions(
             announce=announce,
@@ -314,7 +314,7 @@ class _BaseTable(Listening):
         return f"<{type(self).__module__.removesuffix('._table')}.Table at {self.target}>"
 
 
-class Table(_admitting.InThread, _BaseTable, _blocks.Block):
+class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
     """A table, for its host: an engine that states its rules and plays. A player that is late, lost or
     hostile costs the others no more than they say. Players of protocol 2 (:func:`masep.join`) and
     unmodified pymasep interfaces sit at the same one.

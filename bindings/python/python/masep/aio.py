@@ -440,7 +440,7 @@ class _Given(asyncio.Queue[_T]):
             self._is_back = False
 
 
-class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
+class Server(_admitting.InLoop, Listener[Connection, _admitting.AdmitAsync], _blocks.AsyncBlock):
     __doc__ = (
         f"""{Listener.__doc__}
     ``async with Server("engine", "127.0.0.1:0") as server``: it is shut down at the end of the block; ``async for``
