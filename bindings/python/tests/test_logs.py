@@ -6,6 +6,8 @@ import asyncio
 import logging
 import queue
 import socket
+import subprocess
+import sys
 import threading
 import unicodedata
 
@@ -99,3 +101,27 @@ def test_ids_in_representations(ident):
                 check(repr(await server.accept()), ident.removeprefix("x"))
 
     asyncio.run(asyncio.wait_for(main(), SOON))
+
+
+CHILD = """
+import os, signal, sys
+from masep.communication import _log
+
+log = _log.logger("Server", "forked", "WARNING")
+_log.caused_by_peer(log, 30, "before")
+paces = _log._paces[log]
+with _log._paces_lock, paces._lock:
+    # As another thread may have them.
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        _log.caused_by_peer(log, 30, "in the child")
+        os._exit(0)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_that_was_forked_while_something_was_logged_logs_too(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", CHILD], cwd=tmp_path, timeout=50)
+    assert ended.returncode == 0
+    assert "in the child" in (tmp_path / "logs" / "Server-forked.log").read_text()

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable
+from multiprocessing import forkserver
 from multiprocessing.util import Finalize
 from typing import Protocol
 
@@ -82,7 +83,9 @@ class Workers:
         self._context = multiprocessing.get_context(start_method)
         if start_method == "forkserver":
             preloaded = ["__main__", Setting.__module__, type(setting).__module__]
-            self._context.set_forkserver_preload(preloaded)
+            # The program may have a list of its own.
+            own = getattr(forkserver._forkserver, "_preload_modules", [])
+            self._context.set_forkserver_preload(list(dict.fromkeys([*own, *preloaded])))
         self._setting = cloudpickle.dumps(setting)
         self._count = count
         self._arrivals: queue.SimpleQueue[tuple[Request, Wish, float]] = queue.SimpleQueue()

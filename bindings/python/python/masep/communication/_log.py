@@ -60,6 +60,9 @@ class _Paces:
         self._lock = threading.Lock()
         self._by_kind: dict[str, _Pace] = {}
 
+    def renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
     def take(self, kind: str) -> tuple[bool, bool, int]:
         """True if a line of this kind is written, true if it is the last for a while, and the number
         of lines that were counted before it and not told."""
@@ -86,6 +89,18 @@ class _Paces:
 
 _paces: WeakKeyDictionary[logging.Logger, _Paces] = WeakKeyDictionary()
 _paces_lock = threading.Lock()
+
+
+def _renew_locks() -> None:
+    """Another thread may have had them when this process was forked, which is not here to let them go."""
+    global _paces_lock
+    _paces_lock = threading.Lock()
+    for paces in list(_paces.values()):
+        paces.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def logger(name: str, ident: str, level: str | int) -> logging.Logger:
