@@ -191,7 +191,8 @@ class _Moves(_BaseMoves[_M], _blocks.AsyncBlock):
 
 class Actions(_BaseActions, _Moves[_masep.Actions]):
     """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
-    closed. At the end of an ``async with`` block, or when nobody keeps it, its turns are closed."""
+    closed. At the end of an ``async with`` block, or with the last reference to it, its turns are closed. One in its own
+    view function is such a reference."""
 
 
 class Turn(_BaseTurn, _Moves[_masep.Turn]):
