@@ -11,9 +11,9 @@ import numpy as np
 import peers
 
 from masep.pettingzoo import EnvironmentTable, join
+from soon import SOON
 
 HERE = Path(__file__).resolve().parent
-SOON = 30
 
 
 def table(env, **options):

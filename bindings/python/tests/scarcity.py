@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import time
@@ -28,6 +29,7 @@ def settle():
     until = time.monotonic() + SETTLED_SECONDS
     while "masep-keeper" in map(name_of, os.listdir("/proc/self/task")):
         assert time.monotonic() < until, "a server or a connection of another test is still there"
+        gc.collect()
         time.sleep(0.01)
 
 

@@ -10,11 +10,11 @@ import threading
 import weakref
 
 import pytest
+from soon import SOON
 
 import masep
 import masep.aio
 
-SOON = 10
 GAME = "pkg.Game"
 
 

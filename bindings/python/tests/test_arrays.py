@@ -21,8 +21,8 @@ import masep.aio
 import numpy as np
 import pytest
 from masep import Array, Message
+from soon import SOON
 
-SOON = 10
 
 DTYPES = [
     "bool",

@@ -13,8 +13,8 @@ import masep.aio
 import numpy as np
 import pytest
 from masep import Message
+from soon import SOON
 
-SOON = 30
 ROOT = Path(__file__).resolve().parents[3]
 
 

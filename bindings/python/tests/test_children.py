@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from soon import SOON
 
-SOON = 30
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 #: The ways to start a process that does `child`, and to wait for it.

@@ -15,8 +15,8 @@ import masep.aio
 import peers
 import pytest
 import search_port
+from soon import SOON, joins
 
-SOON = 10
 
 #: Searches that may be lost in what strangers send, before a test fails.
 TRIES = 5
@@ -58,8 +58,7 @@ def test_a_server_of_masep_is_found_and_connected_to():
 def test_a_table_tells_its_game_and_its_free_seats():
     with masep.Table("a.Game", ["red", "blue"], "0.0.0.0:0", id="host", announce=True) as host:
         with masep.join(host.target, id="p", game="a.Game") as player:
-            with pytest.raises(masep.TimedOut):
-                player.next_turn(0.3)
+            joins(player)
 
             def own(search):
                 for _ in range(TRIES):
@@ -168,10 +167,12 @@ def test_a_client_of_the_drop_in_gets_past_an_answer_that_is_no_server(forgery):
 
     from masep.communication import Client, SocketHandlerQueue
 
-    with socket.create_server(("127.0.0.1", 0)) as forger, masep.Server("engine", "127.0.0.1:0") as server:
+    with socket.socket() as forger, masep.Server("engine", "127.0.0.1:0") as server:
+        forger.bind(("127.0.0.1", 0))
         forged = forger.getsockname()
-        if forgery == "refuses":
-            forger.close()
+        # One that is bound, and does not listen, refuses: nobody else gets its port.
+        if forgery != "refuses":
+            forger.listen()
         if forgery == "garbage":
 
             def garble():

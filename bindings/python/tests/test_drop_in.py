@@ -11,8 +11,7 @@ import threading
 import masep
 import pytest
 from masep.communication import Client, Frame, Server, SocketHandler, SocketHandlerQueue
-
-SOON = 10
+from soon import SOON
 
 
 class Answering(SocketHandler):

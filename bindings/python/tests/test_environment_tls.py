@@ -17,6 +17,7 @@ import pytest
 from agents import first_legal, played
 from pettingzoo.classic.tictactoe import tictactoe
 from scarcity import descriptors
+from soon import SOON
 from test_gymnasium import same
 from test_tls import Files, files  # noqa: F401
 from test_tls_tokens import new_token
@@ -27,7 +28,6 @@ from masep.gymnasium import EnvironmentServer, RemoteEnv, RemoteVectorEnv
 from masep.pettingzoo import EnvironmentServer as GameServer
 from masep.pettingzoo import EnvironmentTable, RemoteAECEnv, RemoteParallelEnv
 
-SOON = 30
 #: Frames of a screen, of which a few fill what the system keeps for a client that never reads.
 SCREEN = 210 * 160 * 3
 

@@ -23,6 +23,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from scarcity import Exhausted, assert_given_back, descriptors
+from soon import SOON
 
 import masep
 from masep import _masep
@@ -38,7 +39,6 @@ from masep.gymnasium import (
 )
 from masep.pettingzoo import RemoteAECEnv, RemoteParallelEnv
 
-SOON = 10.0
 
 SERVED = {
     "CartPole-v1": "CartPole-v1",
@@ -461,6 +461,7 @@ def test_a_signal_while_workers_begin_is_what_ends_the_server(monkeypatch, error
         raise error("gone")
 
     monkeypatch.setattr(workers, "WorkerProcess", no_fork_server)
+    monkeypatch.setattr(workers, "SIGNAL_SECONDS", SOON)
     with pytest.raises(KeyboardInterrupt):
         serve("CartPole-v1")
     monkeypatch.setattr(workers, "SIGNAL_SECONDS", 0.0)
@@ -530,8 +531,6 @@ for _ in sys.stdin:
     except masep.MasepError as error:
         print(type(error).__name__, flush=True)
 """
-
-
 
 
 def test_a_server_without_a_descriptor_for_a_client_refuses_it_and_goes_on():

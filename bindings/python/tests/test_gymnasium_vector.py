@@ -13,13 +13,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from soon import SOON
 from test_gymnasium import same
 
 import masep
 from masep.gymnasium import EnvironmentServer, RemoteEnv, RemoteVectorEnv
 
 MODES = list(AutoresetMode)
-SOON = 30.0
 
 
 def serve(env, **options):

@@ -21,9 +21,11 @@ class Host:
 
     def __init__(self, directory: Path):
         self.directory = directory
-        # Given back at once: the chapter has a fixed port.
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        # The chapter has a fixed port. Nobody else gets one that is bound, and the server shares it.
+        self.held = socket.socket()
+        self.held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.held.bind(("127.0.0.1", 0))
+        self.port = self.held.getsockname()[1]
         binaries = Path(os.environ["MASEP_BIN"]).resolve().parent
         self.environment = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
 
@@ -63,5 +65,6 @@ def test_the_players_of_the_chapter_on_hosting_are_a_program_and_a_python_one(tm
     finally:
         for process in started:
             process.kill()
+        host.held.close()
     assert host.read("events").count('"how":"played"') == 6
     assert host.read("seen.red").count('"event":"turn"') == 3

@@ -15,8 +15,8 @@ import masep
 import masep.aio
 import pytest
 from masep.communication import Client, Server, SocketHandlerQueue
+from soon import SOON
 
-SOON = 10
 
 #: A line of its own, a cleared screen, turned text, text of no width, tags, and a filler.
 IDS = ["x\n2026-01-01 CRITICAL all is lost", "\x1b[2J", "a\u202eb\u200e\u200f\u061c", "\ufeff\u200b", "\U000e0041", "\u3164"]

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
+from soon import SOON
 
 import masep
 import masep.aio
 from masep import Message
 
-SOON = 10.0
 GAME = "misuse.Game"
 
 

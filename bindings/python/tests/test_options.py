@@ -10,11 +10,11 @@ import struct
 from pathlib import Path
 
 import pytest
+from soon import SOON
 
 import masep
 import masep.aio
 
-SOON = 20.0
 TIGHT = masep.Limits(depth=6, nodes=20, text_bytes=100, int_digits=20, message_bytes=2_000)
 
 

@@ -26,6 +26,7 @@ from pettingzoo.butterfly.knights_archers_zombies import knights_archers_zombies
 from pettingzoo.classic.connect_four import connect_four
 from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
+from soon import SOON
 
 import masep
 from masep._environments import workers
@@ -42,7 +43,6 @@ with warnings.catch_warnings():
     )
 
 HERE = Path(__file__).resolve().parent
-SOON = 30
 
 AEC = {
     "tictactoe": tictactoe.env,

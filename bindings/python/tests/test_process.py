@@ -36,8 +36,8 @@ def interrupted(call: str, before: str = "", after: str = "") -> str:
     return run(
         f"""
 {before}
-threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     {call}
 except KeyboardInterrupt:
     print("interrupted")
@@ -178,8 +178,8 @@ def fork():
     if child == 0:
         signal.alarm(20)
         with masep.Server("child", "127.0.0.1:0") as own:
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             try:
+                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
                 own.accept()
             except KeyboardInterrupt:
                 print("interrupted", flush=True)

@@ -11,8 +11,7 @@ import masep
 import masep.aio
 import pytest
 from masep import Message
-
-SOON = 10
+from soon import SOON
 
 
 def refuse(listening: socket.socket, data: bytes) -> None:

@@ -87,8 +87,8 @@ def interrupted(call: str, before: str, after: str) -> str:
     """The output of a program whose call is interrupted."""
     main = f"""
 {before}
-threading.Timer(0.3, go.set).start()
 try:
+    threading.Timer(0.3, go.set).start()
     {call}
 except KeyboardInterrupt:
     print("interrupted", flush=True)

@@ -18,10 +18,10 @@ import masep.aio
 import numpy as np
 import pytest
 from masep import Move, Seat, TypeName, View
+from soon import SOON
 
 SEATS = ["red", "blue"]
 GAME = "any.Game"
-SOON = 10
 #: A deadline that one player is to miss, and that another one meets on a busy machine.
 IN_TIME = 1.0
 
@@ -222,7 +222,7 @@ def test_players_are_told_the_time_that_is_left():
 
 def test_a_turn_gives_decisions_as_they_come_and_can_be_closed_and_extended():
     go_on = threading.Event()
-    with table(deadline=0.2, misses=0) as host:
+    with table(deadline=1.5, misses=0) as host:
         playing(host.target, "quick", seat="red")
         playing(host.target, "slow", seat="blue", act=lambda turn: go_on.wait(SOON) and turn.number)
         host.filled(SOON)
@@ -230,7 +230,7 @@ def test_a_turn_gives_decisions_as_they_come_and_can_be_closed_and_extended():
             turn.extend(SOON)
             assert turn.next(SOON).seat == "red"
             with pytest.raises(masep.TimedOut):
-                turn.next(0.3)
+                turn.next(1.7)
             with pytest.raises(masep.CallerError, match=f"turn {turn.number} is still open"):
                 host.ask("red", None)
                 host.ask("blue", None)
@@ -582,7 +582,7 @@ def test_aio_a_loop_is_never_blocked_by_an_engine_that_is_not_there():
                 beats += 1
 
         beating = asyncio.create_task(beat())
-        seat = masep.aio.join("127.0.0.1:9", id="p", game=GAME, patience=0.5)
+        seat = masep.aio.join("127.0.0.1:9", id="p", game=GAME, patience=2)
         with pytest.raises(masep.TransportError) as gave_up:
             await seat.next_turn()
         assert (gave_up.value.reason, seat.end) == ("gave_up", "gave_up")

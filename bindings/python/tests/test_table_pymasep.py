@@ -13,11 +13,11 @@ import search_port
 from lanterns import policy, session
 from masep import View
 from notation import parse, read
+from soon import SOON
 
 SEATS = ["red", "blue"]
 MODEL = "actor-2"
 """An actor of the recorded game: its name stands where that of a seat's interface will."""
-SOON = 30
 #: A deadline that one player is to miss, and that another one meets on a busy machine.
 IN_TIME = 1.5
 

@@ -8,8 +8,8 @@ import math
 import masep
 import masep.aio
 import pytest
+from soon import SOON
 
-SOON = 10
 
 NO_TIMEOUTS = [math.nan, -1.0, -math.inf, -1e-9]
 

@@ -9,12 +9,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from soon import SOON
 from test_tls import Files, files  # noqa: F401
 
 import masep
 import masep.aio
 
-SOON = 10
 GAME = "pkg.Game"
 
 

@@ -9,8 +9,8 @@ import logging
 import masep
 import masep.aio
 import pytest
+from soon import SOON
 
-SOON = 10
 GAME = "pursuit.PursuitGame"
 
 

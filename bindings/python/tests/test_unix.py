@@ -17,8 +17,7 @@ import masep.aio
 import pytest
 from masep import Message
 from scarcity import assert_given_back, descriptors
-
-SOON = 10
+from soon import SOON
 
 
 @pytest.fixture

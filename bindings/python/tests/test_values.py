@@ -11,12 +11,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
+from soon import SOON
 
 import masep
 from masep import Array, Message, TypeName
 from masep.gymnasium import LostEnvironment, RemoteError
-
-SOON = 10.0
 
 
 def read(message):

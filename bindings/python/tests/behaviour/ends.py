@@ -31,6 +31,8 @@ class Ends:
 
     def __init__(self, communication):
         self.communication = communication
+        #: Seconds for what pymasep never does, and masep does soon.
+        self.patience = SOON if communication.__name__.startswith("masep.") else 1
         self._servers = []
         self._clients = []
 

@@ -150,7 +150,7 @@ def test_a_silent_client_holds_up_nobody(ends):
     """The thread handles new connections; also while one of them has not said who it is."""
     server = ends.waiting()
     with socket.create_connection(server.socket.getsockname()), raw_client(server, b"agent") as peer:
-        peer.settimeout(1)
+        peer.settimeout(ends.patience)
         try:
             assert exactly(peer, 8) == b"\x06\x00engine"
         finally:
@@ -163,7 +163,7 @@ def test_a_client_that_leaves_at_once_ends_nothing(ends):
     server = ends.waiting()
     socket.create_connection(server.socket.getsockname()).close()
     with raw_client(server, b"agent") as peer:
-        peer.settimeout(1)
+        peer.settimeout(ends.patience)
         assert exactly(peer, 8) == b"\x06\x00engine"
         peer.sendall(b"\x03\x00BYE")
 
