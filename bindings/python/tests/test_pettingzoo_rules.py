@@ -302,6 +302,6 @@ def test_a_reward_is_told_once_when_the_environment_fails(pool):
         with pytest.raises(ValueError, match="it"):
             list(host.play(1))
         told = {agent: sum(turn.reward for turn in future.result(SOON)) for agent, future in futures.items()}
-    # What the last step of the other brought is not known to be true.
+    # The last step of the other may have brought more, which nobody is told.
     assert told["even"] == env.paid["even"] == 2
     assert told["odd"] <= env.paid["odd"]

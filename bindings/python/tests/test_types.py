@@ -1,4 +1,4 @@
-"""What a type checker says of programs that use the package."""
+"""The words of a type checker about programs that use the package."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def without_window(arguments: dict[str, Any], render_mode: str | None) -> dict[s
 
 
 def without_human(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What an environment says of itself, without the render mode that has no use for who is elsewhere."""
+    """The metadata of an environment, without the render mode that opens a window where it runs."""
     modes = metadata.get("render_modes") or []
     return {**metadata, "render_modes": [mode for mode in modes if mode != "human"]}
 
