@@ -103,7 +103,7 @@ fn a_player_comes_back_from_a_bye_that_says_so_whatever_its_code_is() {
         ("shutdown", Some(false), true),
     ] {
         let mut session = session();
-        session.opened(Some(&welcome("life.1")));
+        session.opened(Some(&welcome("life.1")), Instant::now());
         let mut bye = Bye::new(code, "");
         bye.may_return = may_return;
         session.closed(Closed::ByeWith(bye), Instant::now(), 0);

@@ -27,7 +27,7 @@ fn those_who_come_while_a_table_ends_are_sent_away_at_once(shell: Shell) {
         scope.spawn(|| table.end());
         ann.hear_end();
         for late in ["cyd", "dan"] {
-            Peer::join(&table.address(), late).expect_bye();
+            Peer::join(table.address(), late).expect_bye();
         }
         // The end is that of those who were there.
         ann.cut();
