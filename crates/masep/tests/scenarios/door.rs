@@ -14,7 +14,7 @@ use masep::{
 
 use crate::shells::{
     Event, Events, Options, Peer, SOON, Server, Shell, accept, frame, listen, next, next_rejected,
-    of_each_shell, until,
+    nobody, of_each_shell, until,
 };
 
 of_each_shell! {
@@ -245,8 +245,9 @@ fn by_choice_the_newer_connection_takes_the_id(shell: Shell) {
 }
 
 fn a_stopped_server_keeps_its_connections_and_takes_no_more(shell: Shell) {
-    let server = shell.serve(Options::default());
-    let address = server.address().tcp().unwrap();
+    // Nobody else is given the address when the server does not listen there any more.
+    let (_port, address) = nobody();
+    let server = shell.bind(address, Options::default()).unwrap();
     let mut peers = vec![Peer::join(address, "good"), Peer::join(address, "waits")];
     let mut silent = Peer::connect(address);
     // Accepted in the order of connecting: when this one has its answer, the silent one is known.
@@ -350,7 +351,7 @@ fn a_failed_connect_says_which_phase_with_whom_and_why(shell: Shell) {
     assert_eq!(error.to_string(), text);
     there.expect_bye();
 
-    drop(listener);
+    let (_port, address) = nobody();
     let error = shell.connect("agent", address, Options::default());
     let error = error.err().unwrap();
     assert!(matches!(error.kind, ConnectErrorKind::Io(_)));

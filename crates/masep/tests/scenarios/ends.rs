@@ -9,7 +9,8 @@ use std::time::Duration;
 use masep::{CloseReason, Frame, Limits, SendError, WhenFull};
 
 use crate::shells::{
-    Options, Peer, SOON, Shell, Side, accept, fill, frame, of_each_network, of_each_shell, until,
+    Options, Peer, SOON, Shell, Side, accept, fill, frame, nobody, of_each_network, of_each_shell,
+    until,
 };
 
 of_each_network! {
@@ -261,9 +262,12 @@ fn a_peer_that_does_not_end_its_side_is_reset_after_a_while(side: Side) {
 }
 
 fn dropping_a_server_says_bye_to_all(shell: Shell) {
-    let (server, connection, mut peer) = shell.connected(Options::default());
-    let mut waiting = Peer::join(server.address(), "not yet accepted");
-    let address = server.address().tcp().unwrap();
+    // Nobody else is given the address when the server does not listen there any more.
+    let (_port, address) = nobody();
+    let server = shell.bind(address, Options::default()).unwrap();
+    let mut peer = Peer::join(address, "agent");
+    let connection = accept(&*server);
+    let mut waiting = Peer::join(address, "not yet accepted");
     drop(server);
     peer.expect_bye();
     waiting.expect_bye();

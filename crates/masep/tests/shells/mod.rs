@@ -44,7 +44,7 @@ pub use handler::{Act, Echo, Event, Events, Handler, next, next_rejected};
 pub use network::authority as network_authority;
 pub use network::{Network, Serving, Side, listens};
 pub use options::{Options, Says};
-pub use peer::{Peer, frame, listen};
+pub use peer::{Peer, frame, listen, nobody};
 pub use player::Player;
 pub use table::{Moves, Table, Turn};
 

@@ -1,10 +1,11 @@
 //! A peer made of a bare socket, which can do all that a good peer would not.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::thread;
 
 use masep::{Protocol, Protocols};
+use socket2::{Domain, Socket, Type};
 
 use super::{Agent, Client, Options, Shell};
 
@@ -79,6 +80,17 @@ impl Shell {
         peer.write(&[&frame(b"engine")[..], behind_hello].concat());
         (connecting.join().unwrap().unwrap(), peer)
     }
+}
+
+/// An address where nobody listens. While the socket lives, nobody is given it by the system, and who asks for it by name
+/// can listen there.
+pub fn nobody() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// A server made of a bare listener.

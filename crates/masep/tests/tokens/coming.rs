@@ -10,7 +10,9 @@ use masep::{Protocols, Role, ServerLimits};
 use masep_proto::protocol2::preamble;
 
 use super::{House, SECOND, guess, refused, talk, tokens};
-use crate::shells::{Options, Peer, Says, Shell, accept, frame, of_each_pair, of_each_shell};
+use crate::shells::{
+    Options, Peer, Says, Shell, accept, frame, nobody, of_each_pair, of_each_shell,
+};
 
 of_each_pair! {
     only_those_with_a_token_come_in
@@ -81,7 +83,9 @@ fn pymaseps_peers_come_by_a_listener_of_their_own(shell: Shell) {
     assert_eq!(server.pymasep_address(), None);
     Peer::join(server.address(), "old").expect_bye();
 
-    let server = shell.serve(options().pymasep_listen("127.0.0.1:0".to_owned()));
+    // Nobody else is given the address when the server does not listen there any more.
+    let (_port, reserved) = nobody();
+    let server = shell.serve(options().pymasep_listen(reserved.to_string()));
     let address = server.pymasep_address().unwrap();
     let mut old = Peer::join(&address, "old");
     let connection = accept(&*server);
