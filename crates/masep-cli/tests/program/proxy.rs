@@ -163,6 +163,8 @@ fn an_interface_gets_a_hello_when_the_engine_has_said_one() {
     interface.send("a");
     let mut engine = Socket::accept(&sidecar.engine.listener);
     engine.expect("a");
+    // One that came later has its hello.
+    let _other = sidecar.play("b", Role::Observer);
     interface.stream.set_nonblocking(true).unwrap();
     let early = interface.stream.peek(&mut [0]).unwrap_err();
     assert_eq!(early.kind(), ErrorKind::WouldBlock);
