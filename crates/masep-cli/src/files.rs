@@ -125,7 +125,9 @@ mod tests {
         fn new(name: &str) -> Self {
             let name = format!("masep-files-{name}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).expect("a temporary directory");
+            // A process of this number that was killed may have left one.
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).expect("a temporary directory");
             Self(path)
         }
     }

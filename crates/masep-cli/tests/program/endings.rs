@@ -142,7 +142,8 @@ fn a_player_that_never_had_a_connection_is_interrupted() {
 #[test]
 fn what_was_accepted_and_not_sent_is_counted() {
     let times = ["--drain-time", "200ms", "--write-time", "1h"];
-    let (mut interface, mut server) = join(&times);
+    let (listener, address) = listen_narrow();
+    let (mut interface, mut server) = join_at(&listener, address, &times);
     for _ in 0..1_000 {
         interface.send(json!({"bytes_hex": "00".repeat(4_000)}));
     }

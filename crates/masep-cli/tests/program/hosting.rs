@@ -1,10 +1,13 @@
 //! docs/hosting.md from an empty directory: a server with tokens, two players, a spectator, and a stranger.
 
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 use std::{fs, thread};
 
 use serde_json::Value as Json;
+use socket2::{Domain, Socket, Type};
 
 use crate::directory::Directory;
 use crate::run::{Run, run, shell, skipped};
@@ -20,21 +23,36 @@ fn blocks() -> Vec<&'static str> {
         .collect()
 }
 
+/// A port of `localhost` where nobody listens. There may be no IPv6.
+fn reserve() -> (u16, (Socket, Option<Socket>)) {
+    loop {
+        let (socket, address) = nobody();
+        let by_ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
+        let Ok(other) = Socket::new(Domain::IPV6, Type::STREAM, None) else {
+            return (address.port(), (socket, None));
+        };
+        match other.bind(&by_ipv6.into()) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            bound => return (address.port(), (socket, bound.is_ok().then_some(other))),
+        }
+    }
+}
+
 /// A directory that was empty, and where the server of this run is.
 struct Host {
     directory: Directory,
     port: u16,
-    /// The chapter has a fixed port. Nobody else is given this one.
-    _port: socket2::Socket,
+    /// The chapter has a fixed port. Nobody else is given this one, by neither of the addresses of `localhost`.
+    _ports: (Socket, Option<Socket>),
 }
 
 impl Host {
     fn new() -> Self {
-        let (socket, address) = nobody();
+        let (port, ports) = reserve();
         Self {
             directory: Directory::new(),
-            port: address.port(),
-            _port: socket,
+            port,
+            _ports: ports,
         }
     }
 

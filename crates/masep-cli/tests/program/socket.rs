@@ -76,10 +76,10 @@ impl Socket {
         self.write(&framed(body));
     }
 
-    /// Sends frames until no more are taken for a second: everything between this peer and those who do not read is
+    /// Sends frames until no more are taken for three seconds: everything between this peer and those who do not read is
     /// full then.
     pub(crate) fn fill(&mut self, frame: &[u8]) {
-        let soon = Some(Duration::from_secs(1));
+        let soon = Some(Duration::from_secs(3));
         self.stream.set_write_timeout(soon).expect("an option");
         while self.stream.write_all(frame).is_ok() {}
         let patience = Some(PATIENCE);
