@@ -15,27 +15,37 @@ async def in_thread(call: Callable[[], _T]) -> _T:
     it is dropped: a connection then says ``BYE``."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[_T] = loop.create_future()
-
-    def finish(error: BaseException | None, result: _T | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        error, result = None, None
-        try:
-            result = call()
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(finish, error, result)
-        except RuntimeError:
-            # The loop has been closed: nobody waits any more.
-            pass
-
     # Not one of the loop's own threads, for whose end the interpreter waits.
-    threading.Thread(target=run, name="masep-aio", daemon=True).start()
-    return await done
+    threading.Thread(target=_run, args=(call, loop, done), name="masep-aio", daemon=True).start()
+    try:
+        return await done
+    finally:
+        # An error has this frame, and must not be had by it: nobody would free them.
+        del done
+
+
+def _run(
+    call: Callable[[], _T], loop: asyncio.AbstractEventLoop, done: asyncio.Future[_T]
+) -> None:
+    error, result = None, None
+    try:
+        result = call()
+    except BaseException as raised:
+        error = raised
+    try:
+        loop.call_soon_threadsafe(_finish, done, error, result)
+    except RuntimeError:
+        # The loop has been closed: nobody waits any more.
+        pass
+    finally:
+        # As above.
+        del error, done
+
+
+def _finish(done: asyncio.Future[_T], error: BaseException | None, result: _T | None) -> None:
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(result)  # type: ignore[arg-type]
