@@ -121,3 +121,26 @@ def test_what_is_not_in_a_package_that_is_allowed(engine_in_a_package, name):
     assert ended.returncode == 1
     assert "masep.PeerError" in ended.stderr
     assert "the program ran" not in ended.stdout
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_run_on_a_patched_pymasep(tmp_path, method):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import multiprocessing
+from pymasep.communication import SocketHandler
+class Own(SocketHandler):
+    pass
+def child():
+    print(Own.__base__.__module__, flush=True)
+if __name__ == "__main__":
+    started = multiprocessing.get_context("{method}").Process(target=child)
+    started.start()
+    started.join()
+"""
+    )
+    command = [sys.executable, "-m", "masep.monkey", str(script)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("masep.")

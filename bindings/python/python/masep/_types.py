@@ -35,6 +35,11 @@ def allow_types(*names: str) -> None:
     _allowed.update(names)
 
 
+def allowed() -> list[str]:
+    """The names that were allowed."""
+    return sorted(_allowed)
+
+
 def resolve(name: str) -> type:
     """The class of this name."""
     parts = name.split(".")

@@ -12,6 +12,7 @@ or, for a program that shall not be changed at all:
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
 import importlib.abc
@@ -23,6 +24,8 @@ import runpy
 import sys
 import types
 from collections.abc import Iterable, Sequence
+from multiprocessing import spawn
+from typing import Any
 
 from . import _types, communication
 from ._exceptions import CallerError
@@ -52,7 +55,8 @@ def is_patched() -> bool:
 
 
 def patch_pymasep(allow_types: Iterable[str] = ()) -> None:
-    """Makes ``pymasep.communication`` masep's, for all of pymasep and its users.
+    """Makes ``pymasep.communication`` masep's, for all of pymasep and its users, in this process and in those that
+    :mod:`multiprocessing` starts from here on.
 
     If pymasep has been imported, names that were taken from it are replaced wherever a module has
     them.
@@ -75,12 +79,32 @@ def patch_pymasep(allow_types: Iterable[str] = ()) -> None:
     if replaced:
         _check_in_time(replaced)
     sys.meta_path.insert(0, _Finder(modules))
+    _patch_children()
     # Else the finder gives them to whoever imports pymasep.
     if _PACKAGE in sys.modules:
         sys.modules.update(modules)
         setattr(sys.modules[_PACKAGE], "communication", modules[_REPLACED])
     count = _replace_names(replaced)
     _log.info("pymasep.communication is masep's; %d names replaced", count)
+
+
+class _Patch:
+    """Patches the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[object, tuple[list[str]]]:
+        return patch_pymasep, (_types.allowed(),)
+
+
+def _patch_children() -> None:
+    """Has the children of :mod:`multiprocessing` patched that are no forks of this process, before they import the main
+    module: what they are to prepare is the first that they unpickle."""
+    prepared = spawn.get_preparation_data
+
+    @functools.wraps(prepared)
+    def with_patch(name: str) -> dict[str, Any]:
+        return {"masep": _Patch(), **prepared(name)}
+
+    spawn.get_preparation_data = with_patch
 
 
 def _modules() -> dict[str, types.ModuleType]:
