@@ -724,3 +724,22 @@ def test_the_waits_of_asyncio_have_an_end_where_they_are_given_one():
                     assert await turn.next(SOON) is None
 
     asyncio.run(main())
+
+
+def test_a_host_that_keeps_its_actions_and_makes_their_views_is_collected():
+    class Host:
+        def __init__(self):
+            self.table = masep.Table("any.Game", ["red"], "127.0.0.1:0")
+            self.moves = self.table.actions(self.view)
+
+        def view(self, seat):
+            return 1
+
+    host = Host()
+    found = weakref.ref(host)
+    address = host.table.address
+    del host
+    gc.collect()
+    assert found() is None
+    with pytest.raises(ConnectionError):
+        socket.create_connection(address, 10)

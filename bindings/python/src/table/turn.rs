@@ -6,6 +6,7 @@ use std::time::Duration;
 use masep::blocking::table::{OpenActions, OpenTurn};
 use masep::blocking::{Table, TimedOut};
 use masep::table::{Move, Seat, TableError, TurnTime, View};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::values;
@@ -97,6 +98,11 @@ impl Turn {
 
 #[pymethods]
 impl Turn {
+    /// What makes the views often has the turn.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.view)
+    }
+
     /// The number of the turn.
     #[getter]
     fn number(&self) -> u64 {
@@ -185,6 +191,11 @@ impl Actions {
 
 #[pymethods]
 impl Actions {
+    /// What makes the views often has them.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.view)
+    }
+
     /// The next decision; `None` when nobody plays any more.
     #[pyo3(signature = (timeout=None))]
     fn next<'py>(
