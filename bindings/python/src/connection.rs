@@ -2,8 +2,7 @@
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use masep::blocking::Offer;
@@ -20,7 +19,7 @@ use crate::bounds::Heeded;
 use crate::frames::{self, Outgoing, Received};
 use crate::message::{self, Decoded};
 use crate::server::PythonAddress;
-use crate::waiting::{self, Process};
+use crate::waiting::{self, Call, Process};
 use crate::{control, errors};
 
 /// The arrays of frames from this size on are given out with the memory of the frame, which the connection gets back.
@@ -82,6 +81,17 @@ impl Connection {
         if inner.close_reason().is_none() {
             self.closing.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// The call that says `BYE` and waits until all is delivered. None for one that has ended, or is of a process from
+    /// which this one was forked.
+    pub(crate) fn ending(&self) -> Option<Call> {
+        let inner = self.inner.as_ref().filter(|_| self.process.is_this())?;
+        inner.close_reason().is_none().then(|| {
+            self.begin_close(inner);
+            let inner = inner.clone();
+            Box::new(move || drop(inner.bye())) as Call
+        })
     }
 
     /// The reason for which the connection ended, for the call that closes it.
@@ -332,7 +342,7 @@ impl Connection {
         if let Err(frame) = &outgoing
             && frame.is_bye()
         {
-            return self.close(py, None, "", None).map(|_reason| ());
+            return self.close(py, None, "", None, None).map(|_reason| ());
         }
         self.sent(py, inner, outgoing)
     }
@@ -444,21 +454,23 @@ impl Connection {
     }
 
     /// Says `BYE` when all that was sent is delivered, and closes; with a code and a text, a peer of protocol 2 is told
-    /// these. The reason for which the connection ended.
-    #[pyo3(signature = (code=None, text="", may_return=None))]
+    /// these. The reason for which the connection ended. With `wait`, it waits for no longer than so many seconds, and
+    /// the end goes on.
+    #[pyo3(signature = (code=None, text="", may_return=None, wait=None))]
     fn close(
         &self,
         py: Python<'_>,
         code: Option<&str>,
         text: &str,
         may_return: Option<bool>,
+        wait: Option<f64>,
     ) -> PyResult<&'static str> {
         let inner = self.inner(py)?;
         if self.reason().is_none() {
             self.begin_close(inner);
             let inner = inner.clone();
             let words = words(code, text, may_return);
-            waiting::call(py, move || match words {
+            waiting::call_for(py, wait, move || match words {
                 Some(bye) => inner.bye_with(bye),
                 None => inner.bye(),
             })?;
@@ -535,45 +547,4 @@ impl Connection {
         let notice = self.inner(py)?.try_notice();
         notice.map(|notice| control::notice(py, notice)).transpose()
     }
-}
-
-/// Ends connections, all at the same time, for no longer than this many seconds. Those of a process
-/// from which this one was forked are left alone.
-#[pyfunction]
-pub(crate) fn close_all(
-    py: Python<'_>,
-    connections: Vec<Py<Connection>>,
-    timeout: f64,
-) -> PyResult<()> {
-    let (done, ended) = mpsc::channel();
-    let mut open = Vec::new();
-    for connection in &connections {
-        let connection = connection.get();
-        if let Some(inner) = &connection.inner
-            && connection.process.is_this()
-            && inner.close_reason().is_none()
-        {
-            // All before any ends: of two ends in this process, the other is no rejection.
-            connection.closing.store(true, Ordering::Relaxed);
-            open.push(inner.clone());
-        }
-    }
-    for inner in open {
-        let done = done.clone();
-        // Without a thread for it, the connection ends with the process.
-        let _ = std::thread::Builder::new()
-            .name("masep-bye".into())
-            .spawn(move || {
-                inner.bye();
-                drop(done);
-            });
-    }
-    drop(done);
-    let until = waiting::deadline(py, Some(timeout))?;
-    let left = until.map_or(Duration::MAX, |until| {
-        until.saturating_duration_since(Instant::now())
-    });
-    // Nothing is sent: the last sender that is dropped ends the wait.
-    let _: Result<(), _> = py.detach(move || ended.recv_timeout(left));
-    Ok(())
 }

@@ -10,6 +10,7 @@ mod client;
 mod connection;
 mod control;
 mod elements;
+mod ending;
 mod errors;
 mod event_loop;
 mod exchange;
@@ -75,7 +76,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(client::connect_found, module)?)?;
     module.add_function(wrap_pyfunction!(client::discover, module)?)?;
     module.add_function(wrap_pyfunction!(client::search, module)?)?;
-    module.add_function(wrap_pyfunction!(connection::close_all, module)?)?;
+    module.add_function(wrap_pyfunction!(ending::end_all, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::check_timeout, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::forked, module)?)?;
     module.add_function(wrap_pyfunction!(message::encode_message, module)?)?;

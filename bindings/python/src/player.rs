@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use crate::access::{Way, with_credentials};
 use crate::bounds::{self, seconds};
 use crate::table::values;
-use crate::waiting::{self, Process};
+use crate::waiting::{self, Call, Process};
 use crate::{client, errors, tls};
 
 /// The time for which a call keeps the player from others, and a signal waiting.
@@ -174,11 +174,20 @@ impl Player {
     }
 
     /// Ends it, in order.
-    fn end_now(&self, py: Python<'_>, gives_up: bool) -> PyResult<()> {
+    fn end_now(&self, py: Python<'_>, gives_up: bool, wait: Option<f64>) -> PyResult<()> {
         self.process.check(py)?;
         self.shared.is_closed.store(true, Ordering::Release);
         let shared = self.shared.clone();
-        waiting::call(py, move || shared.end(gives_up))
+        waiting::call_for(py, wait, move || shared.end(gives_up))
+    }
+
+    /// The call that ends the connection, and keeps the seat. None in a process that was forked.
+    pub(crate) fn ending(&self) -> Option<Call> {
+        self.process.is_this().then(|| {
+            self.shared.is_closed.store(true, Ordering::Release);
+            let shared = self.shared.clone();
+            Box::new(move || shared.end(false)) as Call
+        })
     }
 }
 
@@ -299,12 +308,14 @@ impl Player {
 
     /// Gives the seat up.
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        self.end_now(py, true)
+        self.end_now(py, true, None)
     }
 
-    /// Ends the connection, and keeps the seat.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.end_now(py, false)
+    /// Ends the connection, and keeps the seat. With `wait`, it waits for no longer than so many seconds, and the end
+    /// goes on.
+    #[pyo3(signature = (wait=None))]
+    fn close(&self, py: Python<'_>, wait: Option<f64>) -> PyResult<()> {
+        self.end_now(py, false, wait)
     }
 
     /// The end, if it is over: its kind, code and text.

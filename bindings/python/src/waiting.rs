@@ -156,6 +156,48 @@ pub(crate) fn call<T: Send + 'static>(
     }
 }
 
+/// A call that may wait.
+pub(crate) type Call = Box<dyn FnOnce() + Send>;
+
+/// Makes calls at the same time, and waits for them until the deadline. When that or a signal ends the wait, they go on.
+pub(crate) fn at_once(py: Python<'_>, calls: Vec<Call>, until: Option<Instant>) -> PyResult<()> {
+    let (done, mut ended) = mpsc::channel::<()>();
+    for call in calls {
+        let done = done.clone();
+        // Without a thread for it, what it ends is ended with the process.
+        let _ = thread::Builder::new()
+            .name("masep-call".into())
+            .spawn(move || {
+                call();
+                drop(done);
+            });
+    }
+    drop(done);
+    loop {
+        let left = until.map_or(Duration::MAX, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        let ended = &mut ended;
+        // Nothing is sent: the last sender that is dropped ends the wait.
+        match py.detach(move || ended.recv_timeout(left.min(SLICE))) {
+            Err(RecvTimeoutError::Timeout) if left > SLICE => py.check_signals()?,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// As [`call`], for no longer than so many seconds, if that is given.
+pub(crate) fn call_for<T: Send + 'static>(
+    py: Python<'_>,
+    seconds: Option<f64>,
+    made: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<()> {
+    match deadline(py, seconds)? {
+        None => call(py, made).map(drop),
+        until => at_once(py, vec![Box::new(move || drop(made()))], until),
+    }
+}
+
 /// Drops something whose end may take a moment, without the GIL. In a process that was forked, the
 /// end is the parent's: nothing is done then.
 pub(crate) fn release<T: Send>(process: Process, owned: T) {

@@ -9,6 +9,7 @@ import pathlib
 import socket
 import sys
 import threading
+import weakref
 
 import masep
 import masep.aio
@@ -569,3 +570,42 @@ def test_a_connection_for_which_there_is_no_descriptor_waits_until_there_is_one(
                 assert await connection.recv() == b"hi"
 
     run(main())
+
+
+def test_a_block_that_is_cancelled_waits_for_no_peer_that_takes_nothing():
+    async def main():
+        patient = masep.Limits(write_time=3_600.0)
+        async with masep.aio.Server("engine", "127.0.0.1:0", limits=patient) as server:
+            peer, connection, frames = await half_sent(server)
+
+            async def block(connection):
+                async with connection:
+                    await asyncio.Event().wait()
+
+            task = asyncio.create_task(block(connection))
+            del connection
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=SOON)
+            assert task.cancelled()
+            # The end goes on.
+            assert await peer.read_all() == FRAME * frames + BYE
+
+    run(main())
+
+
+def test_a_failed_attempt_to_connect_leaves_no_cycle():
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+        try:
+            await masep.aio.connect(f"127.0.0.1:{port}", id="agent")
+        except masep.TransportError as error:
+            return weakref.ref(error)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()

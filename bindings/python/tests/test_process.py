@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import masep
 import pytest
+from masep import Message
 
 OPEN = """
 import logging, os, queue, signal, socket, sys, threading, time
@@ -76,6 +78,16 @@ while full._connection.try_send(bytes(60_000)):
 @pytest.mark.parametrize("call", ["full.close()", "server.shutdown(60)"])
 def test_ctrl_c_ends_the_wait_for_a_peer_that_does_not_read(call):
     assert interrupted(call, FULL, "raw.close()") == "interrupted\n"
+
+
+def test_ctrl_c_ends_a_block_though_a_peer_does_not_read():
+    patient = 'server = masep.Server("engine", "127.0.0.1:0", limits=masep.Limits(write_time=3_600.0))'
+    call = """
+    with full:
+        agent.recv()
+"""
+    assert interrupted(call.strip(), patient + FULL, "raw.close()") == "interrupted\n"
+
 
 
 SILENT = """
@@ -367,6 +379,49 @@ threading.Thread(target=wait, daemon=True).start()
 started.wait()
 """
     )
+
+
+def test_ctrl_c_ends_the_wait_of_an_exit():
+    program = f"""{OPEN}
+import atexit
+from masep import _live
+server = masep.Server("engine", "127.0.0.1:0", limits=masep.Limits(write_time=3_600.0))
+{FULL}
+_live.EXIT_SECONDS = 3_600.0
+ending = threading.Event()
+atexit.register(ending.set)
+def interrupt():
+    ending.wait()
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert "KeyboardInterrupt" in ended.stderr
+
+
+def test_an_exit_ends_all_tables_at_the_same_time():
+    """No client answers the end of its game, for which each table waits much longer than the exit does."""
+    program = """
+import masep
+from masep import _live
+_live.EXIT_SECONDS = 1.0
+tables = [masep.Table("any.Game", ["red"], "127.0.0.1:0", farewell=3_600.0) for _ in range(3)]
+print(*(table.target for table in tables), flush=True)
+for table in tables:
+    table.filled(30)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+        clients = [masep.connect(target, id="any", protocol=1) for target in running.stdout.readline().split()]
+        for client in clients:
+            client.send(Message("define", {"game": masep.TypeName("any.Game")}, "any"))
+            client.send(Message("register", {"id": "any", "queue_id": 0, "role": "Actor"}, "any"))
+        for client in clients:
+            while client.recv_message(30).msg_type != Message.MESSAGE_TYPE_END_GAME:
+                pass
+        assert running.wait(30) == 0
+    for client in clients:
+        client.close()
 
 
 def test_an_exit_with_connections_of_asyncio():

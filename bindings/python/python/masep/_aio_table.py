@@ -287,7 +287,7 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
         if error is None:
             await self.leave()
         else:
-            await self.close()
+            await self._end_by(lambda: self._player.close(_blocks.ERROR_SECONDS))
 
     async def __aiter__(self) -> AsyncIterator[PlayerTurn]:
         while (turn := await self.next_turn()) is not None:

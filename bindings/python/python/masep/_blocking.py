@@ -87,15 +87,17 @@ class Connection(ConnectionFacts, _blocks.Block):
         """
         return self._end(code, text, may_return)
 
-    def _end(self, code: str | None, text: str, may_return: bool | None) -> str:
-        reason = self._connection.close(code, text, may_return)
+    def _end(
+        self, code: str | None, text: str, may_return: bool | None, wait: float | None = None
+    ) -> str:
+        reason = self._connection.close(code, text, may_return, wait)
         peer = _masep.quoted(self._connection.peer)
         _log.debug("the connection to %s has ended: %s", peer, reason)
         return reason
 
     def _leave(self, error: BaseException | None) -> None:
         try:
-            self.close()
+            self._end(None, "", None, None if error is None else _blocks.ERROR_SECONDS)
         except RejectedError:
             # An error in the block is raised first.
             if error is None:

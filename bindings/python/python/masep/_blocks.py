@@ -8,6 +8,11 @@ from typing import NoReturn, Self
 from ._exceptions import CallerError
 
 
+ERROR_SECONDS = 1.0
+"""The longest wait of a block that an error ends, such as Ctrl-C or a cancellation, for a peer that has not taken all. The
+end of the connection goes on then."""
+
+
 class Live:
     """Something that stands for what one process has, such as a socket."""
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .communication._socket_handler import SocketHandler
 
 EXIT_SECONDS = 10.0
-"""The longest wait of the interpreter's exit for the delivery of frames that were sent."""
+"""The longest wait of the interpreter's exit for all that ends: for the delivery of frames that were sent, and for the
+farewells of tables."""
 
 THREAD_SECONDS = 1.0
 """The longest wait for handlers that are busy with a frame."""
@@ -31,8 +32,8 @@ parent's."""
 
 _connections: weakref.WeakSet[_masep.Connection] = weakref.WeakSet()
 _servers: weakref.WeakSet[_masep.Server] = weakref.WeakSet()
-_games: weakref.WeakSet[_masep.Table | _masep.Player] = weakref.WeakSet()
-"""Tables and players, which end by one call."""
+_tables: weakref.WeakSet[_masep.Table] = weakref.WeakSet()
+_players: weakref.WeakSet[_masep.Player] = weakref.WeakSet()
 _handlers: weakref.WeakSet[SocketHandler] = weakref.WeakSet()
 # A handler of a signal may make another one while the main thread has it.
 _lock = threading.RLock()
@@ -60,14 +61,14 @@ def server(opened: _masep.Server) -> _masep.Server:
 def table(opened: _masep.Table) -> _masep.Table:
     with _lock:
         _finalize()
-        _games.add(opened)
+        _tables.add(opened)
     return opened
 
 
 def player(opened: _masep.Player) -> _masep.Player:
     with _lock:
         _finalize()
-        _games.add(opened)
+        _players.add(opened)
     return opened
 
 
@@ -98,12 +99,7 @@ def _end() -> None:
     until = time.monotonic() + EXIT_SECONDS
     with _lock:
         connections, servers, handlers = list(_connections), list(_servers), list(_handlers)
-        games = list(_games)
-    for game in games:
-        if isinstance(game, _masep.Table):
-            # A thread that waits keeps it.
-            game.end()
-        game.close()
+        tables, players = list(_tables), list(_players)
     for each in servers:
         each.stop_announcing()
         each.stop_accepting()
@@ -112,9 +108,12 @@ def _end() -> None:
     own = {id(each._connected) for each in busy if each._writer is not None}
     try:
         others = [each for each in connections if id(each) not in own]
-        _masep.close_all(others, max(0.0, until - time.monotonic()))
+        _masep.end_all(others, tables, players, max(0.0, until - time.monotonic()))
+    except BaseException:
+        # Ctrl-C has ended the wait.
+        until = time.monotonic()
+        raise
     finally:
-        # Also when Ctrl-C ends the wait.
         for one in busy:
             one._tell_exit(until)
     until = time.monotonic() + THREAD_SECONDS
@@ -125,13 +124,13 @@ def _end() -> None:
 
 def _forget() -> None:
     """After a fork: what is open is the parent's."""
-    global _lock, _is_finalized, _connections, _servers, _handlers, _games, forks
+    global _lock, _is_finalized, _connections, _servers, _handlers, _tables, _players, forks
     forks += 1
     _masep.forked()
     _lock = threading.RLock()
     _is_finalized = False
     _connections, _servers, _handlers = weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()
-    _games = weakref.WeakSet()
+    _tables, _players = weakref.WeakSet(), weakref.WeakSet()
 
 
 atexit.register(_end)

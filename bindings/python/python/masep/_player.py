@@ -270,7 +270,8 @@ class Player(_BasePlayer, _blocks.Block):
         if error is None:
             self.leave()
         else:
-            self.close()
+            _ = self.end
+            self._player.close(_blocks.ERROR_SECONDS)
 
     def __iter__(self) -> Iterator[PlayerTurn]:
         while (turn := self.next_turn()) is not None:

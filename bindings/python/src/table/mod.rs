@@ -16,7 +16,7 @@ pub(crate) use turn::{Actions, Turn};
 use crate::bounds::{given, seconds};
 use crate::listening::{ListenOptions, with_options};
 use crate::server::{PythonAddress, target_of};
-use crate::waiting::{self, Process};
+use crate::waiting::{self, Call, Process};
 use crate::{access, client, errors};
 
 /// `masep._table._Rules`, by its attributes. Times are seconds.
@@ -141,7 +141,7 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        waiting::release(self.process, self.take());
+        self.let_go();
     }
 }
 
@@ -395,12 +395,28 @@ impl Table {
     /// Ends all connections at once, if they have not ended.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.process.check(py)?;
-        waiting::release(self.process, self.take());
+        self.let_go();
         Ok(())
     }
 }
 
 impl Table {
+    /// Drops the table, which ends its connections at once, unless a thread still waits for something of it.
+    pub(crate) fn let_go(&self) {
+        waiting::release(self.process, self.take());
+    }
+
+    /// The call that ends the game, and waits until all have been told. None if it was closed, or in a process that was
+    /// forked.
+    pub(crate) fn ending(&self) -> Option<Call> {
+        if !self.process.is_this() {
+            return None;
+        }
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let table = inner.clone()?;
+        Some(Box::new(move || table.end()))
+    }
+
     fn told<'py>(
         &self,
         py: Python<'py>,
