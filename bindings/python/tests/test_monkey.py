@@ -143,4 +143,4 @@ if __name__ == "__main__":
     command = [sys.executable, "-m", "masep.monkey", str(script)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.startswith("masep.")
+    assert ended.stdout.splitlines()[-1].startswith("masep.")

@@ -24,7 +24,6 @@ import runpy
 import sys
 import types
 from collections.abc import Iterable, Sequence
-from multiprocessing import spawn
 from typing import Any
 
 from . import _types, communication
@@ -98,6 +97,9 @@ class _Patch:
 def _patch_children() -> None:
     """Has the children of :mod:`multiprocessing` patched that are no forks of this process, before they import the main
     module: what they are to prepare is the first that they unpickle."""
+    # Not before: an import of this module brings no other main module along.
+    from multiprocessing import spawn
+
     prepared = spawn.get_preparation_data
 
     @functools.wraps(prepared)
