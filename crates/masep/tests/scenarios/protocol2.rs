@@ -12,8 +12,9 @@ use masep::{
 
 use crate::directory::Directory;
 use crate::shells::{
-    Act, Client, Connection, Handle, Handler, Network, Options, Peer, Server, Serving, Shell, Side,
-    accept, frame, listen, masep2, of_each_pair, of_each_pair_and_network, of_each_shell, until,
+    Act, Client, Connection, Handle, Handler, Network, Options, Peer, SOON, Server, Serving, Shell,
+    Side, accept, frame, listen, masep2, of_each_pair, of_each_pair_and_network, of_each_shell,
+    until,
 };
 
 of_each_pair! {
@@ -441,14 +442,21 @@ fn a_ping_tells_the_time_of_a_round_trip(of_server: Shell, of_client: Shell) {
 fn a_peer_without_a_sign_of_life_is_ended(shell: Shell) {
     let limits = Limits::default().heartbeat(Some(Duration::from_millis(100)));
     let server = shell.serve(limits);
-    let mut peer = Peer::connect(server.address());
-    peer.write(&masep2::first_bytes("silent"));
-    let connection = accept(&*server);
-    assert_eq!(connection.protocol(), Protocol::Masep2);
-    assert_eq!(connection.end(), CloseReason::HeartbeatTimeout);
-    let heard = peer.rest();
-    let says = |word: &[u8]| heard.windows(word.len()).any(|part| part == word);
-    assert!(says(b"heartbeat_timeout"), "{heard:?}");
+    // Also in a call that would wait for longer.
+    for has_time in [false, true] {
+        let mut peer = Peer::connect(server.address());
+        peer.write(&masep2::first_bytes("silent"));
+        let connection = accept(&*server);
+        assert_eq!(connection.protocol(), Protocol::Masep2);
+        let ending = thread::spawn(move || match has_time {
+            false => connection.end(),
+            true => connection.recv_within(10 * SOON).unwrap().unwrap_err(),
+        });
+        let heard = peer.rest();
+        assert_eq!(ending.join().unwrap(), CloseReason::HeartbeatTimeout);
+        let says = |word: &[u8]| heard.windows(word.len()).any(|part| part == word);
+        assert!(says(b"heartbeat_timeout"), "{heard:?}");
+    }
 }
 
 fn peers_that_are_only_waited_for_live_on_by_heartbeats(of_server: Side, of_client: Side) {
