@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::limits::{self, ConnectionLimits};
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::tap::{PrintOptions, Recorder};
+use crate::tap::{PrintOptions, Recorder, WhenUnread};
 use crate::tls::{Certificate, Trust};
 use crate::token::TokenFile;
 use crate::{address, duration, id, runtime};
@@ -59,7 +59,8 @@ A link that is lost is a BYE to the client, and to an interface. Each link has i
 
 A line for each event, as masep tap has them: open, refused (by --to), denied (what did not go through, and why) and \
 ended (of which end, and why); with --show also each frame. With --json each line is an object. It ends with SIGINT \
-(Ctrl-C), SIGTERM, SIGHUP or SIGQUIT, with BYE to all.";
+(Ctrl-C), SIGTERM, SIGHUP or SIGQUIT, with BYE to all. When the reader of standard output is gone, it warns and goes on \
+without lines.";
 
 const EXAMPLE: &str = "\
 Example: a pymasep engine and a pymasep interface, over a bad LAN
@@ -239,7 +240,13 @@ impl Proxy {
         let address = server.local_address();
         let print = self.print;
         print
-            .print_while(false, address, &mut signals, carry, drain)
+            .print_while(
+                (false, WhenUnread::CarryOn),
+                address,
+                &mut signals,
+                carry,
+                drain,
+            )
             .await
     }
 

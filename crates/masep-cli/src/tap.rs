@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use self::entry::{Direction, What};
 use self::forward::Link;
-pub(crate) use self::printing::PrintOptions;
+pub(crate) use self::printing::{PrintOptions, WhenUnread};
 pub(crate) use self::recorder::{ConnectionRecorder, Recorder};
 use crate::address;
 use crate::error::Error;
@@ -58,8 +58,8 @@ protocol 2 \"preamble\":2, \"control\":\"hello\" with \"fields\":{...}, \"bytes_
 than --max-connections: it is reset). The first line is {\"event\":\"listening\",\"address\":...}.
 
 When standard output is read too slowly, the game goes on and lines are skipped: {\"event\":\"skipped\", \
-\"lines\":N} stands in their place. It ends with SIGINT (Ctrl-C), SIGTERM, SIGHUP or SIGQUIT; connections \
-that are open then are reset.";
+\"lines\":N} stands in their place. It ends with SIGINT (Ctrl-C), SIGTERM, SIGHUP or SIGQUIT, \
+and when the reader of standard output is gone; connections that are open then are reset.";
 
 const EXAMPLE: &str = "\
 Example: watch an interface that would connect to 127.0.0.1:60000 and is told 60001 instead
@@ -116,7 +116,13 @@ impl Tap {
         let drain = std::future::ready(Status::Done);
         let print = self.print;
         print
-            .print_while(self.pings, address, &mut signals, carry, drain)
+            .print_while(
+                (self.pings, WhenUnread::End),
+                address,
+                &mut signals,
+                carry,
+                drain,
+            )
             .await
     }
 }

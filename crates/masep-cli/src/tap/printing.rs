@@ -15,6 +15,15 @@ use crate::error::Error;
 use crate::signals::Signals;
 use crate::status::Status;
 
+/// The way in which a program goes on when the reader of its standard output is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenUnread {
+    /// It ends, as at a signal: the lines are what it is for.
+    End,
+    /// It carries on without lines: others rely on what it carries.
+    CarryOn,
+}
+
 /// The options for the lines that are printed.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct PrintOptions {
@@ -41,14 +50,14 @@ impl PrintOptions {
         }
     }
 
-    /// Prints what `carry` records, from the line on where it listens: until that ends, a signal comes, or nobody reads any
-    /// more. Then `drain` ends what is still open, in its time, and the rest is printed. A second signal ends at once.
+    /// Prints what `carry` records, from the line on where it listens: until that ends, a signal comes, or standard output
+    /// fails. Then `drain` ends what is still open, in its time, and the rest is printed. A second signal ends at once.
     ///
     /// # Errors
     /// Standard output cannot be written.
     pub(crate) async fn print_while<C: Future<Output = ()>>(
         self,
-        pings: bool,
+        (pings, unread): (bool, WhenUnread),
         listening: Address,
         signals: &mut Signals,
         carry: impl FnOnce(Recorder) -> C,
@@ -56,18 +65,35 @@ impl PrintOptions {
     ) -> Result<Status, Error> {
         let (recorder, entries) = Recorder::new();
         let mut printer = Printer::start(self.format(), (self.time, pings), listening, entries)?;
+        let mut printed = None;
         {
             // With it go its recorders: the printer's input ends with the last of them.
             let mut carry = pin!(carry(recorder));
-            tokio::select! {
-                () = &mut carry => {}
-                _ = signals.next() => {}
-                ended = printer.ended() => return ended.map(|()| Status::Done),
+            loop {
+                tokio::select! {
+                    () = &mut carry => break,
+                    _ = signals.next() => break,
+                    ended = printer.ended(), if printed.is_none() => {
+                        let is_unread = matches!(ended, Err(Error::StdoutClosed));
+                        printed = Some(ended);
+                        if !is_unread || unread == WhenUnread::End {
+                            break;
+                        }
+                        tracing::warn!("standard output was closed: the proxy goes on without it");
+                    }
+                }
             }
         }
         let end = async {
             let status = drain.await;
-            printer.finish().await.map(|()| status)
+            let printed = match printed {
+                Some(printed) => printed,
+                None => printer.finish().await,
+            };
+            match printed {
+                Ok(()) | Err(Error::StdoutClosed) => Ok(status),
+                Err(error) => Err(error),
+            }
         };
         tokio::select! {
             ended = end => ended,

@@ -34,6 +34,39 @@ fn what_an_interface_and_an_engine_say_goes_through_as_it_is() {
     assert_eq!(sidecar.far.until("ended")["reason"], "peer_bye");
 }
 
+/// A reader of the log that dies is no reason for a game to end.
+#[test]
+fn a_proxy_whose_output_is_closed_goes_on_and_says_bye_at_its_end() {
+    let (listener, engine) = listen();
+    let to = engine.to_string();
+    let mut proxy = Session::start_unread(&[
+        "proxy",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--to",
+        &to,
+        "--game",
+        GAME,
+        "--no-reach-check",
+    ]);
+    let listening: serde_json::Value = serde_json::from_str(&proxy.read_one_line()).unwrap();
+    proxy.close_stdout();
+    let mut interface = Socket::connect(listening["address"].as_str().unwrap());
+    interface.send("actor");
+    let (mut at_engine, _) = Socket::welcome(&listener);
+    interface.expect("engine");
+    goes(&mut interface, &mut at_engine, &define("actor"));
+    proxy.signal(Signal::SIGTERM);
+    interface.expect_bye();
+    let (code, stderr) = proxy.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stderr.matches("standard output was closed").count() <= 1,
+        "{stderr}"
+    );
+}
+
 #[test]
 fn every_end_is_a_bye_at_the_other_side() {
     let mut sidecar = Sidecar::new(&[]);
