@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use masep::tls::{CertificateFault, TlsFault};
 use masep::{
-    Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId, Target, TlsError,
+    Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId, Rejected, Target,
+    TlsError,
 };
 
 use masep_proto::HelloError;
@@ -62,6 +63,15 @@ pub(crate) enum Error {
         address: Address,
         reason: CloseReason,
     },
+    /// The server refused a player, and said why.
+    #[error("{}", refusal_sentence(target, rejected))]
+    PlayerRejected { target: Target, rejected: Rejected },
+    /// A player came to no connection.
+    #[error("no connection to {target}: {reason}")]
+    PlayerNotJoined { target: Target, reason: String },
+    /// A player lost its connection, and did not get it back.
+    #[error("lost the connection to {target}, and it did not come back: {reason}")]
+    PlayerLost { target: Target, reason: String },
     /// The connection ended in order, but not all was sent.
     #[error(
         "the connection to {peer:?} has ended, not all was sent: frames that were not: {frames}"
@@ -168,9 +178,11 @@ impl Error {
                     | ConnectErrorKind::TlsSettings(_),
                 ..
             }) => Status::Usage,
-            Self::Connect(_) | Self::NothingFound(_) => Status::NoConnection,
-            Self::ConnectionLost { .. } => Status::ConnectionLost,
-            Self::Rejected { .. } => Status::Rejected,
+            Self::Connect(_) | Self::NothingFound(_) | Self::PlayerNotJoined { .. } => {
+                Status::NoConnection
+            }
+            Self::ConnectionLost { .. } | Self::PlayerLost { .. } => Status::ConnectionLost,
+            Self::Rejected { .. } | Self::PlayerRejected { .. } => Status::Rejected,
             Self::NotSent { .. } => Status::NotSent,
             _ => Status::Failed,
         }
@@ -208,11 +220,7 @@ fn connect_sentence(error: &ConnectError) -> String {
             "{target} took the connection, but closed it without a hello: is it a masep or pymasep \
              server?"
         ),
-        (ConnectPhase::Hello, Kind::Rejected(rejected)) => {
-            let hint = hint_of_refusal(&rejected.code);
-            let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
-            format!("rejected by the server at {target}: {rejected}{hint}")
-        }
+        (ConnectPhase::Hello, Kind::Rejected(rejected)) => refusal_sentence(target, rejected),
         (ConnectPhase::Tls, _) => format!("no TLS with {target}: {reason}"),
         (ConnectPhase::Hello, Kind::Hello(error)) if !matches!(error, HelloError::Own(_)) => {
             format!("cannot shake hands with {target}: {reason}: is it a masep or pymasep server?")
@@ -220,6 +228,13 @@ fn connect_sentence(error: &ConnectError) -> String {
         (ConnectPhase::Hello, _) => format!("cannot shake hands with {target}: {reason}"),
         _ => format!("cannot connect to {target}: {reason}"),
     }
+}
+
+/// The refusal in words.
+fn refusal_sentence(target: impl std::fmt::Display, rejected: &Rejected) -> String {
+    let hint = hint_of_refusal(&rejected.code);
+    let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+    format!("rejected by the server at {target}: {rejected}{hint}")
 }
 
 /// The way out of an error, for people.

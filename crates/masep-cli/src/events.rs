@@ -96,9 +96,9 @@ pub(crate) enum Event<'a> {
     #[serde(rename = "rejected")]
     RejectedByServer {
         address: &'a str,
-        reason: &'static str,
+        /// The server's code, which is the reason in its own event.
+        reason: &'a str,
         detail: String,
-        code: &'a str,
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_ms: Option<u64>,
@@ -154,9 +154,8 @@ impl<'a> Event<'a> {
     pub(crate) fn rejected_by(address: &'a str, rejected: &'a Rejected) -> Self {
         Self::RejectedByServer {
             address,
-            reason: "rejected",
+            reason: &rejected.code,
             detail: rejected.to_string(),
-            code: &rejected.code,
             text: &rejected.text,
             retry_ms: rejected.retry_ms,
         }

@@ -40,9 +40,10 @@ Out, one object a line:
   {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}   last; \"unsent\":N if frames were
                                            not sent; \"code\", \"text\", \"may_return\":
                                            the words of a server of protocol 2
-  {\"event\":\"rejected\",\"address\":...,\"code\":...,\"text\":...}        first and last: a server of
+  {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}    first and last: a server of
                                            protocol 2 does not take it;
-                                           \"retry_ms\":N if it may come again
+                                           \"text\": its words; \"retry_ms\":N if
+                                           it may come again
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}             that line was not done
 
 In, one object a line, with one of these actions:
@@ -85,7 +86,11 @@ unknown with the turn of which that is not known, where the engine has forgotten
 Where the last turn was not played, \"played\" in \"last\" is the last one in which an action counted.
 
 In: {\"turn\":7,\"action\":VALUE}; without \"turn\" it is for the question that was told last. The next question is told after the answer to the one before; if that was late, it is the \
-newest. {\"leave\":true} gives the seat up; without that, it can be had again.";
+newest. {\"leave\":true} gives the seat up; without that, it can be had again.
+
+Reasons of over: finished (the game is over, or the seat was given up) and ended (the engine said BYE, as to one that was kicked or \
+replaced; \"code\" says why), with exit code 0; rejected (\"code\" says why), 5; gave_up, 3 if there never was a connection, 4 if it \
+was lost and did not come back.";
 
 const FORM: Form = Form {
     example: r#"{"message":{"msg_type":"action","params":{"action":{"$xml":"<Action type=\"1\" />"}}}}"#,

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use masep::player::{Backoff, End, Event, Told, Turn};
-use masep::{Player, Role, Value};
+use masep::{Player, Role, Target, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -41,8 +41,9 @@ pub(super) async fn play(options: Join) -> Result<Status, Error> {
     let mut input = Input::start_with(parse, options.end_with_stdin)?;
     let ending = input.ending();
     let mut writer = EventWriter::start(options.time, false)?;
+    let (player, target) = join(&options)?;
     let mut playing = Playing {
-        player: join(&options)?,
+        player,
         events: writer.events(),
         asked: None,
         has_joined: false,
@@ -75,20 +76,21 @@ pub(super) async fn play(options: Join) -> Result<Status, Error> {
         let has_joined = playing.has_joined;
         drop(playing);
         match &end {
-            _ if undone > 0 => Status::NotSent,
-            Some(end) => status(end),
+            _ if undone > 0 => Ok(Status::NotSent),
+            Some(end) => status(end, target, has_joined),
             // The seat can be had again: it says BYE, and not QUIT.
-            None if has_joined => Status::Done,
-            None => signal.unwrap_or(Status::Done),
+            None if has_joined => Ok(Status::Done),
+            None => Ok(signal.unwrap_or(Status::Done)),
         }
     };
     tokio::select! {
-        ended = writer.finish_after(finish, options.drain_time) => ended,
+        ended = writer.finish_after(finish, options.drain_time) => ended?,
         status = signals.next() => Ok(status),
     }
 }
 
-fn join(options: &Join) -> Result<Player, Error> {
+/// A player, and where it goes.
+fn join(options: &Join) -> Result<(Player, Target), Error> {
     let game = options.game.clone().unwrap_or_else(|| "".into());
     let role = options.role.map_or(Role::Actor, Role::from);
     let name = options.role.map_or("actor", super::RoleName::as_str);
@@ -132,9 +134,9 @@ fn join(options: &Join) -> Result<Player, Error> {
     if let Some(tls) = options.trust.tls(Some(&target))? {
         builder = builder.tls(tls);
     }
-    builder
-        .join(target)
-        .map_err(|error| Error::Usage(error.to_string()))
+    let player = builder.join(target.clone());
+    let player = player.map_err(|error| Error::Usage(error.to_string()))?;
+    Ok((player, target))
 }
 
 /// A player, and the question that its script has.
@@ -227,14 +229,27 @@ async fn next(player: &mut Player, takes_turns: bool) -> Option<Told> {
     }
 }
 
-fn status(end: &End) -> Status {
+/// The exit status of the program for this end, the same that it has without turns.
+fn status(end: &End, target: Target, has_joined: bool) -> Result<Status, Error> {
     match end {
-        End::Finished => Status::Done,
         // Nothing was said to the server: the token, or the settings of TLS, are not for it.
-        End::Rejected(rejected) if *rejected.code == *"settings" => Status::Usage,
-        End::Rejected(_) => Status::Rejected,
-        End::GaveUp(_) => Status::NoConnection,
-        _ => Status::ConnectionLost,
+        End::Rejected(rejected) if *rejected.code == *"settings" => {
+            Err(Error::Usage(rejected.text.to_string()))
+        }
+        End::Rejected(rejected) => Err(Error::PlayerRejected {
+            target,
+            rejected: rejected.clone(),
+        }),
+        End::GaveUp(reason) => {
+            let reason = reason.clone();
+            Err(if has_joined {
+                Error::PlayerLost { target, reason }
+            } else {
+                Error::PlayerNotJoined { target, reason }
+            })
+        }
+        // The engine's BYE is an end in order, whatever it says.
+        _ => Ok(Status::Done),
     }
 }
 

@@ -287,3 +287,44 @@ fn a_resume_file_that_cannot_be_one_is_an_error_at_once() {
     let mut player = Session::start(&join);
     assert_eq!(player.event("joined")["seat"], "red");
 }
+
+/// The same words and exit codes as without turns.
+#[test]
+fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_code_of_it() {
+    let (mut engine, address) = serve(&[]);
+    let address = format!("masep://{address}");
+    let mut red = player(&address, "ann", &["--seat", "red", "--wait", "50ms"]);
+    engine.event("seated");
+    red.event("joined");
+    let refused = player(&address, "ben", &["--seat", "green"]);
+    let (code, stderr) = refused.end();
+    assert_eq!(code, Some(5), "{stderr}");
+    let words = format!("rejected by the server at {address}: unknown_seat");
+    assert!(stderr.contains(&words), "{stderr}");
+    engine.send(json!({"kick": {"id": "ann"}}));
+    let over = red.until("over");
+    assert_eq!(
+        picked(&over, ["reason", "code"]),
+        json!(["ended", "kicked"])
+    );
+    red.end_in_peace();
+
+    let (mut engine, address) = serve(&[]);
+    let mut lost = player(&address, "ann", &["--seat", "red", "--wait", "50ms"]);
+    engine.event("seated");
+    lost.event("joined");
+    drop(engine);
+    let (code, stderr) = lost.end();
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(
+        stderr.contains(&format!("lost the connection to {address}")),
+        "{stderr}"
+    );
+    let nobody = player(&address, "ann", &["--wait", "50ms"]);
+    let (code, stderr) = nobody.end();
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(
+        stderr.contains(&format!("no connection to {address}")),
+        "{stderr}"
+    );
+}

@@ -94,7 +94,7 @@ fn one_line_is_all_that_a_client_needs() {
         (secret(&lab3), "c", "forbidden"),
     ] {
         let mut refused = join(token, &[&address, "--id", id]);
-        assert_eq!(refused.event("rejected")["code"], code);
+        assert_eq!(refused.event("rejected")["reason"], code);
         let (exit, stderr) = refused.end();
         assert_eq!(exit, Some(5));
         all.push(stderr);
@@ -108,7 +108,7 @@ fn one_line_is_all_that_a_client_needs() {
     assert_eq!(engine.event("error")["kind"], "unknown_peer");
     engine.send(json!({"ban": {"token": "lab4"}}));
     let mut banned = join(&lab4, &["--id", "b"]);
-    assert_eq!(banned.event("rejected")["code"], "banned");
+    assert_eq!(banned.event("rejected")["reason"], "banned");
     engine.event("rejected");
 
     let run = directory.token(&["remove", "lab3"]);
