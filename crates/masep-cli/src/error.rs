@@ -35,6 +35,9 @@ pub(crate) enum Error {
     /// The arguments do not make sense.
     #[error("{0}")]
     Usage(String),
+    /// A file cannot be used, or does not have what was named.
+    #[error("{0}")]
+    Unusable(String),
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
@@ -170,6 +173,10 @@ impl Error {
                 kind: ConnectErrorKind::Rejected(_),
                 ..
             }) => Status::Rejected,
+            Self::Connect(ConnectError {
+                kind: ConnectErrorKind::TlsSettings(error),
+                ..
+            }) if !matches!(error, TlsError::Name(_) | TlsError::PlainScheme(_)) => Status::Failed,
             // Nothing was said to the server.
             Self::Connect(ConnectError {
                 kind:

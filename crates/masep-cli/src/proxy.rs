@@ -266,7 +266,7 @@ impl Proxy {
             builder = builder.tls(tls);
         }
         if let Some(file) = &self.tokens {
-            let tokens = Tokens::file(file).map_err(|error| Error::Usage(error.to_string()))?;
+            let tokens = Tokens::file(file).map_err(|error| Error::Unusable(error.to_string()))?;
             builder = builder.tokens(tokens);
         }
         let bound = builder.bind(&self.listen).await;

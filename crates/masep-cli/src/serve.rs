@@ -360,7 +360,7 @@ impl Serve {
     /// Those who are taken; `None` for everybody.
     fn tokens(&self) -> Result<Option<Tokens>, Error> {
         let tokens = self.tokens.as_ref().map(Tokens::file).transpose();
-        tokens.map_err(|error| Error::Usage(error.to_string()))
+        tokens.map_err(|error| Error::Unusable(error.to_string()))
     }
 
     fn server_limits(&self) -> ServerLimits {

@@ -76,7 +76,8 @@ fn credentials(file: Option<&Path>) -> Result<Option<Credentials>, Error> {
         Some(file) => {
             let source = format!("the token file {}", file.display());
             let text = files::read(file);
-            let text = text.map_err(|error| Error::Usage(format!("cannot read {source}: {error}")));
+            let text =
+                text.map_err(|error| Error::Unusable(format!("cannot read {source}: {error}")));
             (text?, source)
         }
         None => match std::env::var(VARIABLE) {
@@ -89,12 +90,16 @@ fn credentials(file: Option<&Path>) -> Result<Option<Credentials>, Error> {
         },
     };
     match (text.trim(), file) {
-        ("", Some(_)) => Err(Error::Usage(format!("{source} has no token"))),
+        ("", Some(_)) => Err(Error::Unusable(format!("{source} has no token"))),
         ("", None) => Ok(None),
         (text, _) if text.contains("://") => {
-            let string: ConnectionString = text
-                .parse()
-                .map_err(|error| Error::Usage(format!("{source}: {error}")))?;
+            let string: ConnectionString = text.parse().map_err(|error| {
+                let text = format!("{source}: {error}");
+                file.map_or_else(
+                    || Error::Usage(text.clone()),
+                    |_| Error::Unusable(text.clone()),
+                )
+            })?;
             Ok(Some(Credentials {
                 token: string.token().clone(),
                 address: string.address().parse().ok(),

@@ -114,7 +114,7 @@ fn join(options: &Join) -> Result<(Player, Target), Error> {
             Ok(resume) if resume.trim().is_empty() => {}
             Ok(resume) if resume.trim().len() > MOST_OF_RESUME => {
                 let (file, bytes) = (file.display(), resume.trim().len());
-                return Err(Error::Usage(format!(
+                return Err(Error::Unusable(format!(
                     "{file} is no resume file: it has {bytes} bytes, and what proves a seat has {MOST_OF_RESUME} at most"
                 )));
             }
@@ -122,7 +122,7 @@ fn join(options: &Join) -> Result<(Player, Target), Error> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 let file = file.display();
-                return Err(Error::Usage(format!("cannot read {file}: {error}")));
+                return Err(Error::Unusable(format!("cannot read {file}: {error}")));
             }
         }
     }

@@ -23,27 +23,27 @@ pub(super) fn change(
     path: &Path,
     change: impl FnOnce(&mut DocumentMut) -> Result<(), String>,
 ) -> Result<(), Error> {
-    let usage =
-        |error: &dyn std::fmt::Display| Error::Usage(format!("{}: {error}", path.display()));
+    let unusable =
+        |error: &dyn std::fmt::Display| Error::Unusable(format!("{}: {error}", path.display()));
     // A symbolic link stays one.
     let path = &files::place(path);
-    files::check_is_file(path).map_err(|error| usage(&error))?;
+    files::check_is_file(path).map_err(|error| unusable(&error))?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let lock = File::open(&directory).map_err(|error| usage(&error))?;
-    lock.lock().map_err(|error| usage(&error))?;
+    let lock = File::open(&directory).map_err(|error| unusable(&error))?;
+    lock.lock().map_err(|error| unusable(&error))?;
     let text = match files::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(usage(&error)),
+        Err(error) => return Err(unusable(&error)),
     };
     if !text.is_empty() {
         check(path)?;
     }
-    let mut document: DocumentMut = text.parse().map_err(|_| usage(&"it is no TOML"))?;
-    change(&mut document).map_err(|reason| usage(&reason))?;
+    let mut document: DocumentMut = text.parse().map_err(|_| unusable(&"it is no TOML"))?;
+    change(&mut document).map_err(|reason| unusable(&reason))?;
     files::replace(path, &document.to_string(), Readers::Owner).map_err(Error::writing(path))
 }
 
@@ -52,7 +52,7 @@ fn check(path: &Path) -> Result<(), Error> {
     let tokens = Tokens::file(path);
     tokens
         .map(drop)
-        .map_err(|error| Error::Usage(error.to_string()))
+        .map_err(|error| Error::Unusable(error.to_string()))
 }
 
 /// Adds a token.

@@ -230,7 +230,7 @@ struct Listed<'a> {
 impl List {
     fn run(self) -> Result<Status, Error> {
         let tokens = Tokens::file(self.file.path);
-        let tokens = tokens.map_err(|error| Error::Usage(error.to_string()))?;
+        let tokens = tokens.map_err(|error| Error::Unusable(error.to_string()))?;
         let now = SystemTime::now();
         let mut output = Output::new(io::stdout().lock());
         for grant in tokens.grants().iter() {
@@ -265,10 +265,10 @@ fn parse_name(text: &str) -> Result<String, &'static str> {
         .ok_or("expected 1 to 512 bytes, all printable")
 }
 
-/// A time, or a time from now.
 /// The seconds until the last one that has a date of four digits, 9999-12-31T23:59:59Z.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
+/// A time, or a time from now.
 fn parse_expiry(text: &str) -> Result<SystemTime, String> {
     let now = SystemTime::now();
     if let Ok(time) = humantime::parse_rfc3339(text) {
@@ -293,14 +293,14 @@ fn parse_expiry(text: &str) -> Result<SystemTime, String> {
 
 /// The SHA-256 of the one certificate in this file.
 fn ca_digest(path: &Path) -> Result<Digest, Error> {
-    let usage = |what: &str| Error::Usage(format!("{} {what}", path.display()));
+    let unusable = |what: &str| Error::Unusable(format!("{} {what}", path.display()));
     let text = files::read(path);
-    let text = text.map_err(|error| usage(&format!("cannot be read: {error}")))?;
+    let text = text.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
     let mut parts = text.split("-----BEGIN CERTIFICATE-----").skip(1);
     let (Some(certificate), None) = (parts.next(), parts.next()) else {
-        return Err(usage("has to have one certificate, in PEM"));
+        return Err(unusable("has to have one certificate, in PEM"));
     };
-    let broken = || usage("has no whole certificate");
+    let broken = || unusable("has no whole certificate");
     let (lines, _) = certificate
         .split_once("-----END CERTIFICATE-----")
         .ok_or_else(broken)?;

@@ -160,7 +160,7 @@ fn nobody_there_and_wrong_usage_are_told_apart() {
     assert_eq!(run(&["check", "no address"], "").code, Some(2));
     assert_eq!(
         run(&["check", "127.0.0.1:1", "--token-file", "/dev/null"], "").code,
-        Some(2)
+        Some(1)
     );
 }
 

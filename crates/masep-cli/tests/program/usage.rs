@@ -235,3 +235,27 @@ fn a_second_address_that_is_taken_is_told() {
         run(args, "").fails(1, &format!("cannot listen on {taken}: "));
     }
 }
+
+/// A service manager starts again what failed for a file, and not what has wrong options.
+#[test]
+fn a_file_that_is_not_there_is_no_wrong_usage() {
+    let tls = "masep+tls://127.0.0.1:1";
+    for args in [
+        &["serve", "127.0.0.1:0", "--tokens", "/dev/null/x"][..],
+        &["join", "127.0.0.1:1", "--token-file", "/dev/null/x"],
+        &["join", tls, "--tls-ca", "/dev/null/x"],
+        &["check", tls, "--tls-ca", "/dev/null/x"],
+        &["token", "list", "--file", "/dev/null/x"],
+        &[
+            "join",
+            "127.0.0.1:1",
+            "--turns",
+            "--game",
+            "a.G",
+            "--resume-file",
+            "/dev/null/x",
+        ],
+    ] {
+        run(args, "").fails(1, "/dev/null/x");
+    }
+}
