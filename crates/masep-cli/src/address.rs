@@ -11,17 +11,24 @@ const VARIABLE: &str = "MASEP_ADDRESS";
 /// The address to use where there is no such variable.
 const DEFAULT: &str = "127.0.0.1:60000";
 
-/// The given address, else that of `MASEP_ADDRESS`, else 127.0.0.1:60000.
-pub(crate) fn or_default(given: Option<Target>) -> Result<Target, Error> {
-    if let Some(given) = given {
-        return Ok(given);
-    }
+/// The given address, else that of `MASEP_ADDRESS`, if there is one.
+pub(crate) fn or_variable(given: Option<Target>) -> Result<Option<Target>, Error> {
     let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-    let value = value.map_or_else(
-        || DEFAULT.into(),
-        |value| value.to_string_lossy().into_owned(),
-    );
-    parse(&value).map_err(|reason| Error::Usage(format!("{VARIABLE} is {value:?}: {reason}")))
+    let (None, Some(value)) = (&given, value) else {
+        return Ok(given);
+    };
+    let value = value.to_string_lossy();
+    let target = parse(&value);
+    let wrong = |reason| Error::Usage(format!("{VARIABLE} is {value:?}: {reason}"));
+    target.map(Some).map_err(wrong)
+}
+
+/// As [`or_variable`], else 127.0.0.1:60000.
+pub(crate) fn or_default(given: Option<Target>) -> Result<Target, Error> {
+    match or_variable(given)? {
+        Some(target) => Ok(target),
+        None => parse(DEFAULT).map_err(Error::Usage),
+    }
 }
 
 /// As [`or_default`], but the address that goes with a token counts more than those that are not given.

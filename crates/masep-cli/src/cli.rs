@@ -24,8 +24,8 @@ others stop: that is exit code 0.
 Start with `masep VERB --help`: each verb has an example there.";
 
 const ENVIRONMENT: &str = "
-  MASEP_ADDRESS  the address to use where none is given: HOST:PORT, masep+tls://HOST:PORT,
-                 unix:///PATH
+  MASEP_ADDRESS  the address to use where none is given, or no --to of tap and proxy: HOST:PORT,
+                 masep+tls://HOST:PORT, unix:///PATH
   MASEP_TOKEN    the access token, or the line of masep token new, where no --token-file is given
   MASEP_LOG      what is logged to standard error: warn (the default), info, debug, trace, or a
                  filter such as masep=debug,warn; RUST_LOG is read if it is not set
@@ -91,6 +91,7 @@ impl Cli {
         let matches = matches.unwrap_or_else(|error| {
             variables::with_sources(error, &command, &arguments, variables::is_set).exit()
         });
+        variables::note_given(&matches);
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 

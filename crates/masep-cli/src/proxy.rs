@@ -28,7 +28,7 @@ use crate::status::Status;
 use crate::tap::{PrintOptions, Recorder, WhenUnread};
 use crate::tls::{Certificate, Trust};
 use crate::token::TokenFile;
-use crate::{address, duration, id, runtime};
+use crate::{address, duration, id, runtime, variables};
 
 /// The time that a client waits for the far side's word, at most: that connects, and may ask somebody itself.
 const DECISION_TIME: Duration = Duration::from_secs(20);
@@ -82,7 +82,7 @@ pub(crate) struct Proxy {
 
     /// The far proxy or server (masep+tls://..., masep://...), or the pymasep engine (HOST:PORT)
     ///
-    /// A line of masep token new in --token-file or `MASEP_TOKEN` has it already.
+    /// A line of masep token new in --token-file or `MASEP_TOKEN` has it already. Without either it is `MASEP_ADDRESS`.
     #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
     to: Option<Target>,
 
@@ -282,20 +282,22 @@ impl Proxy {
 
     /// The rules by which each client is served, which depend on the server.
     fn side(&self) -> Result<Arc<dyn Side>, Error> {
+        let is_engine = |to: &Target| to.protocols() != Some(Protocols::Masep2);
+        if self.to.as_ref().is_some_and(is_engine) {
+            refuse(&AT_INTERFACE, OF_INTERFACE)?;
+        }
         let credentials = self.token_file.read()?;
         let of_token = || credentials.as_ref()?.address.clone();
-        let Some(to) = self.to.clone().or_else(of_token) else {
+        let Some(to) = address::or_variable(self.to.clone().or_else(of_token))? else {
             return Err(Error::Usage("--to is missing: where do clients go?".into()));
         };
         let limits = (self.limits.limits(), self.limits.socket_options());
-        if to.protocols() == Some(Protocols::Masep2) {
-            if self.gate.game.is_some() {
-                let text = "--game is for the proxy of an engine, and --to insists on protocol 2";
-                return Err(Error::Usage(text.into()));
-            }
+        if !is_engine(&to) {
+            refuse(&AT_ENGINE, "an engine, and --to insists on protocol 2")?;
             let tls = self.trust.tls(Some(&to))?;
             return Ok(Arc::new(InterfaceSide::new(to, credentials, tls, limits)));
         }
+        refuse(&AT_INTERFACE, OF_INTERFACE)?;
         let Some(rules) = self.gate.rules() else {
             let text = "the proxy of an engine needs --game; that of an interface connects --to masep://...";
             return Err(Error::Usage(text.into()));
@@ -303,6 +305,33 @@ impl Proxy {
         let looks = !self.gate.no_reach_check;
         Ok(Arc::new(EngineSide::new(to, rules, limits, looks)))
     }
+}
+
+/// Options of the proxy at an engine alone, by their names in the code.
+const AT_ENGINE: [&str; 9] = [
+    "game",
+    "actors",
+    "ids",
+    "ids_per_token",
+    "actors_per_token",
+    "quit",
+    "actions",
+    "element",
+    "no_reach_check",
+];
+/// Those of the proxy at an interface alone.
+const AT_INTERFACE: [&str; 3] = ["token_file", "tls_ca", "tls_name"];
+
+const OF_INTERFACE: &str = "an interface, whose --to insists on protocol 2";
+
+/// Refuses options that would do nothing. Variables may be meant for another proxy.
+fn refuse(options: &[&str], side: &str) -> Result<(), Error> {
+    let given = options.iter().find(|option| variables::is_given(option));
+    given.map_or(Ok(()), |option| {
+        let option = option.replace('_', "-");
+        let text = format!("--{option} is for the proxy of {side}");
+        Err(Error::Usage(text))
+    })
 }
 
 impl GateOptions {

@@ -7,6 +7,7 @@ use masep::tls::{ClientTls, ServerTls, TlsMode};
 use masep::{Address, Target};
 
 use crate::error::Error;
+use crate::variables;
 
 /// The certificate and key of a server, and the rule for its clients.
 #[derive(Debug, Args)]
@@ -90,8 +91,7 @@ impl Trust {
             return Ok(None);
         }
         if target.is_some_and(|target| !target.is_tls()) {
-            let is_variable = |name| std::env::var_os(name).is_some();
-            if is_variable("MASEP_TLS_CA") || is_variable("MASEP_TLS_NAME") {
+            if !variables::is_given("tls_ca") && !variables::is_given("tls_name") {
                 return Ok(None);
             }
             let text = "--tls-ca and --tls-name are for masep+tls://HOST:PORT";

@@ -1,19 +1,47 @@
 //! Options as environment variables, by one rule for all verbs.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::sync::OnceLock;
 
 use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Command};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Variables that mean something else than an option of their name would.
 const RESERVED: [&str; 3] = ["MASEP_ADDRESS", "MASEP_LOG", "MASEP_TOKEN"];
 
+/// Verbs of which no option is a variable: what they make stays, and a variable that is meant for another verb would change it.
+const WITHOUT: [&str; 2] = ["cert", "token"];
+
+/// The options that stand on the command line, by their names in the code.
+static GIVEN: OnceLock<BTreeSet<String>> = OnceLock::new();
+
+/// Notes which options stand on the command line.
+pub(crate) fn note_given(matches: &ArgMatches) {
+    let mut given = BTreeSet::new();
+    let mut of_verb = Some(matches);
+    while let Some(matches) = of_verb {
+        let names = matches.ids().map(clap::Id::as_str);
+        let is_given = |name: &&str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        given.extend(names.filter(is_given).map(str::to_owned));
+        of_verb = matches.subcommand().map(|(_, matches)| matches);
+    }
+    let _ = GIVEN.set(given);
+}
+
+/// True if this option stands on the command line, and does not come from a variable.
+pub(crate) fn is_given(name: &str) -> bool {
+    GIVEN.get().is_some_and(|given| given.contains(name))
+}
+
 /// The rule, for people.
 pub(crate) const RULE: &str = "
-  MASEP_...      each option, its name in capitals and with _ for -: MASEP_MAX_CONNECTIONS=10 is
-                 --max-connections 10, and MASEP_JSON=true is --json. An option on the command
-                 line counts more. An empty variable counts as none.";
+  MASEP_...      each option, but for those of cert and token alone, its name in capitals and with
+                 _ for -: MASEP_MAX_CONNECTIONS=10 is --max-connections 10, and MASEP_JSON=true is
+                 --json. An option on the command line counts more. An empty variable counts as
+                 none.";
 
 /// The variable of an option, if it has one.
 fn variable(arg: &Arg) -> Option<String> {
@@ -35,6 +63,9 @@ fn variable_of(long: &str) -> Option<String> {
 /// A command line of which each option that is not there is taken from its variable, where `is_set` says that there is
 /// one.
 pub(crate) fn with_variables(command: Command, is_set: fn(&str) -> bool) -> Command {
+    if WITHOUT.contains(&command.get_name()) {
+        return command;
+    }
     let with_variable = move |arg: Arg| match variable(&arg) {
         Some(name) if is_set(&name) => {
             let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
@@ -61,6 +92,9 @@ pub(crate) fn with_sources(
     arguments: &[OsString],
     is_set: fn(&str) -> bool,
 ) -> clap::Error {
+    let has_variables = !arguments
+        .iter()
+        .any(|argument| WITHOUT.contains(&&*argument.to_string_lossy()));
     let is_given = |long: &str| {
         let option = format!("--{long}");
         arguments.iter().any(|argument| {
@@ -70,7 +104,9 @@ pub(crate) fn with_sources(
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         })
     };
-    let from = |long: &str| variable_of(long).filter(|name| is_set(name) && !is_given(long));
+    let from = |long: &str| {
+        variable_of(long).filter(|name| has_variables && is_set(name) && !is_given(long))
+    };
     let tip = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (
             ErrorKind::InvalidValue | ErrorKind::ValueValidation,

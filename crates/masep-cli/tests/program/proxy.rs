@@ -371,6 +371,29 @@ fn which_side_it_is_follows_from_where_it_connects() {
             &["--to", "masep://127.0.0.1:1", "--game", "a.B"][..],
             "--game",
         ),
+        (
+            &["--to", "masep://127.0.0.1:1", "--actors", "2"],
+            "--actors",
+        ),
+        (
+            &["--to", "masep://127.0.0.1:1", "--no-reach-check"],
+            "--no-reach-check",
+        ),
+        (
+            &["--to", "127.0.0.1:1", "--game", "a.B", "--tls-name", "a"],
+            "--tls-name",
+        ),
+        (
+            &[
+                "--to",
+                "127.0.0.1:1",
+                "--game",
+                "a.B",
+                "--token-file",
+                "/dev/null",
+            ],
+            "--token",
+        ),
     ] {
         let ran = run(&[&["proxy", "--listen", "127.0.0.1:0"], args].concat(), "");
         ran.fails(2, part);

@@ -1,5 +1,6 @@
 //! Help, versions and wrong arguments.
 
+use crate::directory::Directory;
 use crate::run::{command, run, run_command, shell};
 
 /// The verbs whose examples are whole: they end by themselves.
@@ -258,4 +259,30 @@ fn a_file_that_is_not_there_is_no_wrong_usage() {
     ] {
         run(args, "").fails(1, "/dev/null/x");
     }
+}
+
+/// A variable that is set for one verb does not change what another one makes, and does not keep an option from being told.
+#[test]
+fn variables_are_not_for_what_stays_and_do_not_hide_options() {
+    let directory = Directory::new();
+    let file = directory.path("tokens.toml");
+    let mut new = command(&["token", "new", "--name", "a", "--file", &file]);
+    let ran = run_command(new.env("MASEP_ID", "x").env("MASEP_GAME", "a.B"), "");
+    ran.succeeds();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("ids") && !text.contains("games"), "{text}");
+
+    for value in ["", "ca.pem"] {
+        let mut join = command(&["join", "127.0.0.1:1", "--tls-name", "a"]);
+        let ran = run_command(join.env("MASEP_TLS_CA", value), "");
+        ran.fails(2, "--tls-name");
+    }
+    let mut join = command(&["join", "127.0.0.1:1"]);
+    run_command(join.env("MASEP_TLS_CA", "ca.pem"), "").fails(3, "127.0.0.1:1");
+    let mut proxy = command(&["proxy", "--listen", "127.0.0.1:0"]);
+    let ran = run_command(proxy.env("MASEP_ADDRESS", "127.0.0.1:1"), "");
+    ran.fails(2, "--game");
+    let mut proxy = command(&["proxy", "--listen", "127.0.0.1:0"]);
+    let ran = run_command(proxy.env("MASEP_ADDRESS", "somewhere"), "");
+    ran.fails(2, "MASEP_ADDRESS");
 }
