@@ -76,8 +76,10 @@ Example
     protocol    2
     game        pkg.mod.Game
     seats       1 of 2 free
+    instance    5f0c2a9e41d7b386
     connect     0.412 ms
     round trip  0.103 ms
+    frames      at most 1048576 bytes
 ";
 
 /// Check that a server is there and takes clients

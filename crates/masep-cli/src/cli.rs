@@ -50,7 +50,6 @@ fn environment_and_exit_codes() -> String {
     arg_required_else_help = true,
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs",
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {

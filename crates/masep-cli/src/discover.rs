@@ -39,7 +39,7 @@ Example
   192.0.2.7:60000       192.0.2.7:10000       192.0.2.9        1 of 2    engine pkg.mod.Game
 
   $ masep discover --json | head -1
-  {\"address\":\"192.0.2.7:60000\",\"announced\":\"192.0.2.7:60000\",\"source\":\"192.0.2.7:60000\",...}
+  {\"address\":\"192.0.2.7:60000\",\"announced\":\"192.0.2.7:60000\",\"source\":\"192.0.2.7:10000\",...}
 ";
 
 /// The most characters of a name that stand in the table.

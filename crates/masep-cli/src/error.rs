@@ -10,7 +10,7 @@ use masep::{
     TlsError,
 };
 
-use masep_proto::HelloError;
+use masep_proto::{HelloError, discovery};
 
 use crate::status::Status;
 
@@ -27,8 +27,8 @@ pub(crate) enum Error {
     #[error("the token is not kept, because nobody has it: {0}")]
     NotPrinted(Box<Self>),
     /// Nobody read standard output when it was time to end.
-    #[error("standard output was not read: the last events are lost")]
-    StdoutNotRead,
+    #[error("standard output was not read within {}: the last events are lost", humantime::format_duration(*.0))]
+    StdoutNotRead(Duration),
     /// Standard input cannot be read.
     #[error("cannot read standard input: {0}")]
     Stdin(#[source] io::Error),
@@ -48,10 +48,10 @@ pub(crate) enum Error {
     #[error("cannot listen on {address}: {reason}")]
     Listen { address: String, reason: String },
     /// The LAN search cannot be answered.
-    #[error("cannot announce the server on the LAN: {0}")]
+    #[error("cannot announce the server on the LAN, at UDP {group}:{port}: {0}", group = discovery::GROUP, port = discovery::PORT)]
     Announce(#[source] io::Error),
     /// The LAN cannot be searched.
-    #[error("cannot search the LAN: {0}")]
+    #[error("cannot search the LAN, at UDP {group}:{port}: {0}", group = discovery::GROUP, port = discovery::PORT)]
     Search(#[source] io::Error),
     /// No server answered the LAN search.
     #[error("no server answered the search on the LAN within {}", humantime::format_duration(*.0))]
@@ -68,7 +68,10 @@ pub(crate) enum Error {
     },
     /// The server refused a player, and said why.
     #[error("{}", refusal_sentence(target, rejected))]
-    PlayerRejected { target: Target, rejected: Rejected },
+    PlayerRejected {
+        target: Target,
+        rejected: Box<Rejected>,
+    },
     /// A player came to no connection.
     #[error("no connection to {target}: {reason}")]
     PlayerNotJoined { target: Target, reason: String },
@@ -77,9 +80,13 @@ pub(crate) enum Error {
     PlayerLost { target: Target, reason: String },
     /// The connection ended in order, but not all was sent.
     #[error(
-        "the connection to {peer:?} has ended, not all was sent: frames that were not: {frames}"
+        "the connection to {peer:?} at {address} has ended, not all was sent: frames that were not: {frames}"
     )]
-    NotSent { peer: PeerId, frames: usize },
+    NotSent {
+        peer: PeerId,
+        address: Address,
+        frames: usize,
+    },
     /// The connection ended as it should not.
     #[error("lost the connection to {peer:?} at {address}: {reason}")]
     ConnectionLost {

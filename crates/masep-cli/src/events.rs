@@ -31,6 +31,8 @@ pub(crate) enum Event<'a> {
         id: &'a str,
         #[serde(serialize_with = "as_text")]
         address: Address,
+        /// The same with the scheme that clients need.
+        target: &'a str,
         #[serde(
             serialize_with = "as_text_if_some",
             skip_serializing_if = "Option::is_none"
@@ -403,9 +405,10 @@ mod tests {
                 Event::Listening {
                     id: "e",
                     address: address.clone(),
+                    target: "masep+tls://[::1]:60000",
                     pymasep_address: None,
                 },
-                r#"{"event":"listening","id":"e","address":"[::1]:60000"}"#,
+                r#"{"event":"listening","id":"e","address":"[::1]:60000","target":"masep+tls://[::1]:60000"}"#,
             ),
             (
                 Event::Connected {

@@ -10,8 +10,9 @@ use crate::status::Status;
 /// The bytes that some programs put in front of a text. They are no part of it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Bytes in one line. The largest message is 1 MiB: twice that in hexadecimal digits, at most six
-/// times in JSON (`\u007f`). More would only be memory for a line that cannot be done.
+/// Bytes in one line. The largest message of pymasep's protocol is 1 MiB: twice that in hexadecimal digits, at most six
+/// times in JSON (`\u007f`). The tree of a line takes up to a hundred times its bytes, so that a line for the largest
+/// payload of protocol 2, 16 MiB, is not taken: programs that send more use the libraries.
 pub(crate) const MAX_LINE_BYTES: usize = 7 << 20;
 
 /// Reads the JSON of a line.

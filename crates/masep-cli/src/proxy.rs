@@ -58,7 +58,8 @@ the engine could not have the port of the search.
 A link that is lost is a BYE to the client, and to an interface. Each link has its own bounded queues, and holds up no other.
 
 A line for each event, as masep tap has them: open, refused (by --to), denied (what did not go through, and why) and \
-ended (of which end, and why); with --show also each frame. With --json each line is an object. It ends with SIGINT \
+ended (of which end, and why); with --show also each frame. With --json each line is an object; \"target\" of the first, listening, \
+is the address with the scheme that clients need. It ends with SIGINT \
 (Ctrl-C), SIGTERM, SIGHUP or SIGQUIT, with BYE to all. When the reader of standard output is gone, it warns and goes on \
 without lines.";
 
@@ -234,15 +235,33 @@ impl Proxy {
             };
             match timeout(self.drain_time, all).await {
                 Ok(()) => Status::Done,
-                Err(_elapsed) => Status::NotSent,
+                Err(_elapsed) => {
+                    let time = humantime::format_duration(self.drain_time);
+                    let peers = server.registry().connections();
+                    let mut cut = peers.iter().filter(|peer| peer.unsent() > 0).peekable();
+                    if cut.peek().is_none() {
+                        tracing::warn!(
+                            "cut off: a link has not ended within {time} (--drain-time)"
+                        );
+                    }
+                    for peer in cut {
+                        let (id, address) = (peer.peer(), peer.address());
+                        let frames = peer.unsent();
+                        tracing::warn!(
+                            "cut off: not all was sent to {id:?} at {address} within {time} (--drain-time): frames that were not: {frames}"
+                        );
+                    }
+                    Status::NotSent
+                }
             }
         };
         let address = server.local_address();
+        let target = self.certificate.target(&address);
         let print = self.print;
         print
             .print_while(
                 (false, WhenUnread::CarryOn),
-                address,
+                (address, Some(target)),
                 &mut signals,
                 carry,
                 drain,

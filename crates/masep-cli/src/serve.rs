@@ -34,6 +34,8 @@ standard input says. Both are lines of JSON.
 
 Out, one object a line:
   {\"event\":\"listening\",\"id\":...,\"address\":...}               first: connections are taken;
+                                           \"target\": the address with the scheme that
+                                           clients need, masep+tls:// with TLS;
                                            \"pymasep_address\" with --pymasep-listen
   {\"event\":\"connected\",\"peer\":ID,\"address\":...}            \"protocol\":2 if it is not pymasep's;
                                            \"token\": the name of its access token
@@ -67,7 +69,7 @@ In, one object a line, with one of these actions:
   {\"shutdown\":true}             bye for all, and end
 \"to\":\"*\" is for all who are connected; a peer with the id * is not taken, so that the id of an event \
 never means everybody. A line that cannot be done gives an error event and has no other effect; it \
-does not change the exit code.
+does not change the exit code. A line has at most 7 MiB, as an array of 5 MiB takes; larger frames are for the libraries.
 
 With --seats it is the engine of a table: it asks, the table sees to who is late, lost or back. See \
 --seats.
@@ -75,7 +77,8 @@ With --seats it is the engine of a table: it asks, the table sees to who is late
 The end of standard input does not stop it, unless --end-with-stdin is given. SIGINT (Ctrl-C), \
 SIGTERM, SIGHUP and SIGQUIT do what shutdown does, after the lines that were read before; a second \
 one ends at once. So does whoever closes standard output: all peers are told BYE. Frames that could not be \
-sent in --drain-time are told in an error event of the kind cut_off, and the exit code is 6.";
+sent in --drain-time are told in an error event of the kind cut_off, with \"peer\" and \"frames\", or with \"lines\" if lines were not \
+done, and the exit code is 6.";
 
 const EXAMPLE: &str = "\
 Example: an engine that greets (two terminals)
@@ -339,9 +342,11 @@ impl Serve {
         if self.announce {
             server.announce().map_err(Error::Announce)?;
         }
+        let address = server.local_address();
         let listening = Event::Listening {
             id,
-            address: server.local_address(),
+            target: &self.certificate.target(&address),
+            address,
             pymasep_address: server.pymasep_address().cloned(),
         };
         events.tell(Source::Program, &listening).await;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use masep::Target;
 use masep::transport::{Listener, SocketListener};
+use masep::{Address, Target};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -49,7 +49,8 @@ direction is the hello. Further lines tell of connections that open, half-close 
 
 Of protocol 2, which is told by its first bytes, control messages have their names in capitals: HELLO, \
 WELCOME, REJECTED, BYE, NOTICE, and with --pings PING and PONG. In place of an access token or a resume \
-text there is \"...\". An array is shown as what it is, uint8[84,84,4], and with --full with its bytes.
+text there is \"...\". Of a payload over 8 MiB only the size is shown. TLS goes through, and cannot be looked into: its bytes are \
+shown as no frames. An array is shown as what it is, uint8[84,84,4], and with --full with its bytes.
 
 With --json each line is an object: {\"t\":...,\"conn\":...,\"dir\":...,\"size\":N} and one of \
 \"hello\":ID, \"message\":{...}, \"bye\":true, \"bytes_hex\":... with \"error\":{\"kind\":...,\"message\":...}; of \
@@ -111,14 +112,14 @@ impl Tap {
             status = signals.next() => return Ok(status),
         };
         let address = listener.local_address().map_err(cannot_listen)?;
-        let carry = |recorder| accept(&listener, &to, self.max_connections, recorder);
+        let carry = |recorder| accept((&listener, &address), &to, self.max_connections, recorder);
         // They are reset.
         let drain = std::future::ready(Status::Done);
         let print = self.print;
         print
             .print_while(
                 (self.pings, WhenUnread::End),
-                address,
+                (address.clone(), None),
                 &mut signals,
                 carry,
                 drain,
@@ -129,7 +130,12 @@ impl Tap {
 
 /// Takes connections for as long as it is polled. When it is dropped, they all are reset: a bare
 /// close would make a pymasep peer spin.
-async fn accept(listener: &SocketListener, to: &Arc<Target>, most: usize, recorder: Recorder) {
+async fn accept(
+    (listener, at): (&SocketListener, &Address),
+    to: &Arc<Target>,
+    most: usize,
+    recorder: Recorder,
+) {
     let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let mut links = JoinSet::new();
     for number in 0.. {
@@ -137,7 +143,7 @@ async fn accept(listener: &SocketListener, to: &Arc<Target>, most: usize, record
             match listener.accept().await {
                 Ok(accepted) => break accepted,
                 Err(error) => {
-                    tracing::warn!("accepting rests for {ACCEPT_REST:?}: {error}");
+                    tracing::warn!("accepting at {at} rests for {ACCEPT_REST:?}: {error}");
                     sleep(ACCEPT_REST).await;
                 }
             }

@@ -57,10 +57,22 @@ impl Certificate {
         }))
     }
 
+    /// The address of a server as clients take it: with the scheme where it has TLS.
+    pub(crate) fn target(&self, address: &Address) -> String {
+        match address.tcp() {
+            Some(_) if self.is_shown() => format!("masep+tls://{address}"),
+            _ => address.to_string(),
+        }
+    }
+
+    /// True if clients are shown the certificate.
+    fn is_shown(&self) -> bool {
+        self.tls_cert.is_some() && self.tls != Some(Mode::Off)
+    }
+
     /// Says that no client sends its token to this address, if that is so.
     pub(crate) fn warn_of_tokens(&self, address: &Address) {
-        let is_secure = self.tls_cert.is_some() && self.tls != Some(Mode::Off);
-        if address.tcp().is_some() && !is_secure {
+        if address.tcp().is_some() && !self.is_shown() {
             tracing::warn!(
                 "clients send their tokens in TLS and over Unix sockets alone, and {address} is neither: give it a \
                  certificate (--tls-cert and --tls-key, which masep cert makes)"

@@ -104,10 +104,10 @@ impl EventWriter {
         let done = tokio::select! {
             biased;
             ended = end => ended?,
-            () = time_is_up => return Err(Error::StdoutNotRead),
+            () = time_is_up => return Err(Error::StdoutNotRead(time + GRACE)),
         };
         if events.dropped.load(Ordering::Relaxed) {
-            return Err(Error::StdoutNotRead);
+            return Err(Error::StdoutNotRead(time + GRACE));
         }
         Ok(done)
     }

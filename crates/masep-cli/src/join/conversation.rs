@@ -96,7 +96,11 @@ impl Conversation {
         }
         match self.connection.unsent() {
             0 => Ok(Status::Done),
-            frames => Err(Error::NotSent { peer, frames }),
+            frames => Err(Error::NotSent {
+                peer,
+                address,
+                frames,
+            }),
         }
     }
 

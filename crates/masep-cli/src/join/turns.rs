@@ -238,7 +238,7 @@ fn status(end: &End, target: Target, has_joined: bool) -> Result<Status, Error> 
         }
         End::Rejected(rejected) => Err(Error::PlayerRejected {
             target,
-            rejected: rejected.clone(),
+            rejected: Box::new(rejected.clone()),
         }),
         End::GaveUp(reason) => {
             let reason = reason.clone();

@@ -31,7 +31,8 @@ The seats of a table, by their names: be the engine of a game whose players take
 Unmodified pymasep interfaces play, and players of protocol 2 (`masep join --turns`), who come back by themselves when \
 their connections are lost.
 
-Out: listening; {\"event\":\"seated\",\"seat\":\"red\",\"id\":ID}; filled, when all are; {\"event\":\"asked\",\"turn\":N}, the \
+Out: listening; {\"event\":\"seated\",\"seat\":\"red\",\"id\":ID,\"address\":...}, with \"protocol\":2 and \"token\":NAME as connected has \
+them without --seats (those who are refused are in the log alone, with MASEP_LOG=info); filled, when all are; {\"event\":\"asked\",\"turn\":N}, the \
 answer to ask; {\"event\":\"decision\",\"turn\":N,\"seat\":\"red\",\"how\":\"played\",\"action\":...}, one for each seat that was \
 asked, \"how\" played, default (--late) or none, \"why\" late, away, asleep, gone, dead, vacant, closed, undeliverable; away, \
 back, asleep, awake, gone and vacant with a seat; emptied, when nobody is left to decide; spectators with their number; \
@@ -127,6 +128,7 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
     let listening = TableEvent::Listening {
         id: &id,
         address: table.local_address(),
+        target: options.certificate.target(&table.local_address()),
         pymasep_address: table.server().pymasep_address().cloned(),
         seats: &options.table.seats,
     };
@@ -154,7 +156,13 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
         if undone > 0 {
             events.tell_other(&Event::undone(undone)).await;
         }
+        let connections = table.server().registry().connections();
         let ended = timeout_at(deadline, table.end()).await;
+        for connection in connections.iter().filter(|_| ended.is_err()) {
+            if connection.unsent() > 0 {
+                events.tell_other(&Event::cut_off(connection)).await;
+            }
+        }
         // The last event is that of the end.
         let told = timeout_at(deadline, &mut telling).await;
         telling.abort();

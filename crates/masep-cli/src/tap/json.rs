@@ -15,13 +15,17 @@ pub(super) struct Listening {
     event: &'static str,
     #[serde(serialize_with = "as_text")]
     address: Address,
+    /// The same with the scheme that clients need, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
 }
 
 impl Listening {
-    pub(super) fn on(address: Address) -> Self {
+    pub(super) fn on((address, target): (Address, Option<String>)) -> Self {
         Self {
             event: "listening",
             address,
+            target,
         }
     }
 }

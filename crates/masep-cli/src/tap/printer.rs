@@ -52,7 +52,7 @@ impl Printer {
     pub(crate) fn start(
         format: Format,
         (timed, pings): (bool, bool),
-        listening: Address,
+        listening: (Address, Option<String>),
         entries: Entries,
     ) -> Result<Self, Error> {
         let (end, ended) = oneshot::channel();
@@ -118,12 +118,12 @@ struct Print<W: Write> {
 }
 
 impl<W: Write> Print<W> {
-    fn listening(&mut self, address: Address) -> Result<(), Error> {
+    fn listening(&mut self, listening: (Address, Option<String>)) -> Result<(), Error> {
         match self.format {
             Format::Json | Format::FullJson => {
-                self.json(SystemTime::now(), &json::Listening::on(address))
+                self.json(SystemTime::now(), &json::Listening::on(listening))
             }
-            _ => self.text(SystemTime::now(), &format!("listening on {address}")),
+            _ => self.text(SystemTime::now(), &format!("listening on {}", listening.0)),
         }
     }
 

@@ -58,7 +58,7 @@ impl PrintOptions {
     pub(crate) async fn print_while<C: Future<Output = ()>>(
         self,
         (pings, unread): (bool, WhenUnread),
-        listening: Address,
+        listening: (Address, Option<String>),
         signals: &mut Signals,
         carry: impl FnOnce(Recorder) -> C,
         drain: impl Future<Output = Status>,

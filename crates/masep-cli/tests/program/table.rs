@@ -41,9 +41,15 @@ fn an_engine_asks_and_is_told_the_decisions() {
     // Ann has to be in time.
     let (mut engine, address) = serve(&["--deadline", "2s", "--late", late]);
     let mut red = pymaseps(&address, "ann");
-    assert_eq!(
-        engine.event("seated"),
-        json!({"event": "seated", "seat": "red", "id": "ann"})
+    let seated = engine.event("seated");
+    let names = ["seat", "id", "protocol", "token"];
+    assert_eq!(picked(&seated, names), json!(["red", "ann", null, null]));
+    assert!(
+        seated["address"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:"),
+        "{seated}"
     );
     let _blue = pymaseps(&address, "ben");
     engine.event("seated");
@@ -327,4 +333,38 @@ fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_cod
         stderr.contains(&format!("no connection to {address}")),
         "{stderr}"
     );
+}
+
+/// As without seats.
+#[test]
+fn what_a_player_has_not_taken_when_time_is_up_is_told() {
+    let (mut engine, address) = serve(&[
+        "--deadline",
+        "1ms",
+        "--misses",
+        "0",
+        "--drain-time",
+        "200ms",
+        "--queue-bytes",
+        "100000000",
+        "--write-time",
+        "1h",
+    ]);
+    let mut red = player(&format!("masep://{address}"), "ann", &["--seat", "red"]);
+    engine.event("seated");
+    red.event("joined");
+    red.signal(nix::sys::signal::Signal::SIGSTOP);
+    let view = "x".repeat(900_000);
+    for _ in 0..16 {
+        engine.send(json!({"ask": {"red": view}}));
+        engine.until("decision");
+    }
+    engine.send(json!({"end": true}));
+    let cut_off = engine.until("error");
+    assert_eq!(
+        picked(&cut_off, ["kind", "peer"]),
+        json!(["cut_off", "ann"])
+    );
+    assert!(cut_off["frames"].as_u64().unwrap() > 0, "{cut_off}");
+    assert_eq!(engine.end().0, Some(6));
 }

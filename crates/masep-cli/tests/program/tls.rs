@@ -66,7 +66,7 @@ fn what_is_wrong_is_said() {
         ),
         (
             &["join", &address, "--tls-ca", "/nowhere/ca.pem"],
-            2,
+            1,
             "/nowhere/ca.pem",
         ),
         (
@@ -92,5 +92,31 @@ fn what_is_wrong_is_said() {
         ),
     ] {
         run(args, "").fails(code, text);
+    }
+}
+
+#[test]
+fn a_server_in_tls_says_the_address_that_clients_need() {
+    let files = Files::new();
+    let (cert, key) = (files.path("server.pem"), files.path("server-key.pem"));
+    let tls = ["--tls-cert", &cert, "--tls-key", &key];
+    let proxy = [
+        "proxy",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--to",
+        "127.0.0.1:1",
+    ];
+    let game = ["--game", "a.B", "--no-reach-check"];
+    for verb in [
+        &["serve", "127.0.0.1:0"][..],
+        &["serve", "127.0.0.1:0", "--seats", "red"],
+        &[&proxy[..], &game].concat(),
+    ] {
+        let mut server = Session::start(&[verb, &tls].concat());
+        let listening = server.event("listening");
+        let address = listening["address"].as_str().unwrap();
+        assert_eq!(listening["target"], format!("masep+tls://{address}"));
     }
 }

@@ -145,7 +145,9 @@ fn a_table_takes_its_players_and_sends_them_away() {
     let turns = ["--turns", "--game", game, "--id", "r"];
     let mut r = join(&red, &turns);
     r.event("joined");
-    assert_eq!(engine.event("seated")["seat"], "red");
+    let seated = engine.event("seated");
+    assert_eq!(picked(&seated, ["seat", "protocol"]), json!(["red", 2]));
+    assert!(seated["token"].is_string(), "{seated}");
     engine.event("filled");
     let observer = join(&eye, &turns);
     assert_eq!(observer.end().0, Some(5), "it would be an actor");

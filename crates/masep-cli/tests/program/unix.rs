@@ -15,7 +15,8 @@ fn a_game_is_played_over_a_unix_socket() {
     let directory = Directory::new();
     let target = directory.target("x.sock");
     let mut engine = Session::start(&["serve", &target, "--id", "engine"]);
-    let listening = json!({"event": "listening", "id": "engine", "address": target});
+    let listening =
+        json!({"event": "listening", "id": "engine", "address": target, "target": target});
     assert_eq!(engine.json(), listening);
     let mut actor = Session::start(&["join", &target, "--id", "actor"]);
     assert_eq!(

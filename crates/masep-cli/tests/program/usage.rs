@@ -286,3 +286,11 @@ fn variables_are_not_for_what_stays_and_do_not_hide_options() {
     let ran = run_command(proxy.env("MASEP_ADDRESS", "somewhere"), "");
     ran.fails(2, "MASEP_ADDRESS");
 }
+
+#[test]
+fn help_and_a_verb_is_the_help_of_that_verb() {
+    let long = run(&["serve", "--help"], "");
+    let asked = run(&["help", "serve"], "");
+    asked.succeeds();
+    assert_eq!(asked.stdout, long.stdout);
+}

@@ -1,7 +1,7 @@
 //! The events of a table, as lines of JSON.
 
 use masep::table::{Event, Table};
-use masep::{Address, Value};
+use masep::{Address, Protocol, Value};
 use serde::Serialize;
 
 use crate::address::{as_text, as_text_if_some};
@@ -14,6 +14,7 @@ pub(super) enum TableEvent<'a> {
         id: &'a str,
         #[serde(serialize_with = "as_text")]
         address: Address,
+        target: String,
         #[serde(
             serialize_with = "as_text_if_some",
             skip_serializing_if = "Option::is_none"
@@ -21,9 +22,21 @@ pub(super) enum TableEvent<'a> {
         pymasep_address: Option<Address>,
         seats: &'a [String],
     },
+    /// A player has a seat. Of a connection that has ended already there is no more than its id.
     Seated {
         seat: String,
         id: String,
+        #[serde(
+            serialize_with = "as_text_if_some",
+            skip_serializing_if = "Option::is_none"
+        )]
+        address: Option<Address>,
+        /// Not there where it is pymasep's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        protocol: Option<u16>,
+        /// The name of its access token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
     },
     Filled,
     /// A turn was opened.
@@ -78,10 +91,7 @@ impl TableEvent<'_> {
     pub(super) fn new(table: &Table, event: Event) -> Option<Self> {
         let name = |seat| table.name(seat).to_string();
         Some(match event {
-            Event::Seated { seat, id } => Self::Seated {
-                seat: name(seat),
-                id: id.as_str().to_owned(),
-            },
+            Event::Seated { seat, id } => Self::seated(table, name(seat), id.as_str()),
             Event::Filled => Self::Filled,
             Event::Away(seat) => Self::Away { seat: name(seat) },
             Event::Back(seat) => Self::Back { seat: name(seat) },
@@ -100,5 +110,21 @@ impl TableEvent<'_> {
             Event::Ended => Self::Ended,
             _ => return None,
         })
+    }
+
+    fn seated(table: &Table, seat: String, id: &str) -> Self {
+        let connection = table.server().registry().get_connection(id);
+        let connection = connection.as_ref();
+        let protocol = connection.map(masep::Connection::protocol);
+        let grant = connection.and_then(|it| it.grant());
+        Self::Seated {
+            seat,
+            id: id.to_owned(),
+            address: connection.map(masep::Connection::address),
+            protocol: protocol
+                .filter(|it| *it != Protocol::Pymasep)
+                .map(Protocol::number),
+            token: grant.map(|grant| grant.name.to_string()),
+        }
     }
 }
