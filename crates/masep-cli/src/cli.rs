@@ -18,8 +18,8 @@ masep speaks the protocol of the Python library pymasep 0.2, byte for byte: what
 unmodified pymasep program on the other side understands. Everything goes in and out as lines of \
 text, JSON or hexadecimal digits, so that it works in a pipe and with any language.
 
-When the reader of standard output is gone, serve, join and tap end as at a signal, proxy goes on without lines, and the \
-others stop: that is exit code 0.
+When the reader of standard output is gone, serve, join and tap end as at a signal, and proxy goes on without lines. \
+The others end; that alone is no failure, but for token new, whose token nobody has then.
 
 Start with `masep VERB --help`: each verb has an example there.";
 

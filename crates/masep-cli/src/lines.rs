@@ -11,7 +11,7 @@ use crate::status::Status;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Bytes in one line. The largest message of pymasep's protocol is 1 MiB: twice that in hexadecimal digits, at most six
-/// times in JSON (`\u007f`). The tree of a line takes up to a hundred times its bytes, so that a line for the largest
+/// times in JSON (`\u007f`). The tree of a line takes up to a hundred times its bytes. So a line for the largest
 /// payload of protocol 2, 16 MiB, is not taken: programs that send more use the libraries.
 pub(crate) const MAX_LINE_BYTES: usize = 7 << 20;
 

@@ -38,10 +38,9 @@ pub(crate) fn is_given(name: &str) -> bool {
 
 /// The rule, for people.
 pub(crate) const RULE: &str = "
-  MASEP_...      each option, but for those of cert and token alone, its name in capitals and with
-                 _ for -: MASEP_MAX_CONNECTIONS=10 is --max-connections 10, and MASEP_JSON=true is
-                 --json. An option on the command line counts more. An empty variable counts as
-                 none.";
+  MASEP_...      each option of each verb but cert and token, its name in capitals and with _ for
+                 -: MASEP_MAX_CONNECTIONS=10 is --max-connections 10, MASEP_JSON=true is --json. An
+                 option on the command line counts more. An empty variable counts as none.";
 
 /// The variable of an option, if it has one.
 fn variable(arg: &Arg) -> Option<String> {
