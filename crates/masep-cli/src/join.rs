@@ -31,20 +31,22 @@ Be an interface's end: connect to an engine, tell what it sends on standard outp
 input says. Both are lines of JSON, the same as those of masep serve.
 
 Out, one object a line:
-  {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}   first; \"protocol\":2 if it is
-                                           not pymasep's
+  {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}
+      first; \"protocol\":2 if it is not pymasep's
   {\"event\":\"message\",\"peer\":SERVER_ID,\"message\":{...}}
-  {\"event\":\"frame\",\"peer\":SERVER_ID,\"bytes_hex\":...,\"error\":{...}}  a frame that is no message
-  {\"event\":\"notice\",\"peer\":SERVER_ID,\"code\":...,\"text\":...}       something was not accepted;
-                                           \"about\" if it says what
-  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}   last; \"unsent\":N if frames were
-                                           not sent; \"code\", \"text\", \"may_return\":
-                                           the words of a server of protocol 2
-  {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}    first and last: a server of
-                                           protocol 2 does not take it;
-                                           \"text\": its words; \"retry_ms\":N if
-                                           it may come again
-  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}             that line was not done
+      see masep encode --help
+  {\"event\":\"frame\",\"peer\":SERVER_ID,\"bytes_hex\":...,\"error\":{...}}
+      a frame that is no message
+  {\"event\":\"notice\",\"peer\":SERVER_ID,\"code\":...,\"text\":...}
+      something was not accepted; \"about\" if it says what
+  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}
+      last; \"unsent\":N if frames were not sent; \"code\", \"text\", \"may_return\": the words of a server
+      of protocol 2
+  {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...,\"text\":...}
+      first and last: a server of protocol 2 does not take it, by the reason that its own event has;
+      \"retry_ms\":N if it may come again
+  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}
+      that line was not done
 
 In, one object a line, with one of these actions:
   {\"message\":{...}}      send a message; without src_sub_app it is from this interface

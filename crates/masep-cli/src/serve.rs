@@ -33,21 +33,24 @@ Be an engine's end: take connections of interfaces, tell what happens on standar
 standard input says. Both are lines of JSON.
 
 Out, one object a line:
-  {\"event\":\"listening\",\"id\":...,\"address\":...}               first: connections are taken;
-                                           \"target\": the address with the scheme that
-                                           clients need, masep+tls:// with TLS;
-                                           \"pymasep_address\" with --pymasep-listen
-  {\"event\":\"connected\",\"peer\":ID,\"address\":...}            \"protocol\":2 if it is not pymasep's;
-                                           \"token\": the name of its access token
-  {\"event\":\"message\",\"peer\":ID,\"message\":{...}}            see masep encode --help
-  {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{}}  a frame that is no message
-  {\"event\":\"notice\",\"peer\":ID,\"code\":...,\"text\":...}      something was not accepted; \"about\" if
-                                           it says what
-  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...} \"unsent\":N if frames were not sent;
-                                           \"code\", \"text\", \"may_return\": the words
-                                           of a peer of protocol 2
+  {\"event\":\"listening\",\"id\":...,\"address\":...,\"target\":...}
+      first: connections are taken; \"target\": the address with the scheme that clients need,
+      masep+tls:// with TLS; \"pymasep_address\" with --pymasep-listen
+  {\"event\":\"connected\",\"peer\":ID,\"address\":...}
+      \"protocol\":2 if it is not pymasep's; \"token\": the name of its access token
+  {\"event\":\"message\",\"peer\":ID,\"message\":{...}}
+      see masep encode --help
+  {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}
+      a frame that is no message
+  {\"event\":\"notice\",\"peer\":ID,\"code\":...,\"text\":...}
+      something was not accepted; \"about\" if it says what
+  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}
+      \"unsent\":N if frames were not sent; \"code\", \"text\", \"may_return\": the words of a peer of
+      protocol 2
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}
-  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}    that line was not done
+      a connection was not taken
+  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}
+      that line was not done
 
 Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, \
 protocol_error, queue_full, too_fast, shutdown, replaced, revoked, kicked, aborted, io; of protocol 2 also heartbeat_timeout, \
