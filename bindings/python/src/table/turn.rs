@@ -98,7 +98,7 @@ impl Turn {
 
 #[pymethods]
 impl Turn {
-    /// What makes the views often has the turn.
+    /// The function that makes the views often has the turn.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.view)
     }
@@ -191,7 +191,7 @@ impl Actions {
 
 #[pymethods]
 impl Actions {
-    /// What makes the views often has them.
+    /// The function that makes the views often has them.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.view)
     }
