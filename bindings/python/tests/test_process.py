@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -88,6 +89,57 @@ def test_ctrl_c_ends_a_block_though_a_peer_does_not_read():
 """
     assert interrupted(call.strip(), patient + FULL, "raw.close()") == "interrupted\n"
 
+
+
+def test_an_exit_delivers_what_an_interrupted_block_has_left(tmp_path):
+    """The reader takes nothing before the block is over: that waits for a second, and the exit for the rest."""
+    over = tmp_path / "over"
+    os.mkfifo(over)
+    reads = f"""
+import time, masep
+with masep.Server("engine", "127.0.0.1:0") as server:
+    print(server.target, flush=True)
+    connection = server.accept(30)
+    open({str(over)!r}).close()
+    # Longer than an exit that waits for nobody.
+    time.sleep(0.5)
+    print(sum(len(frame) for frame in iter(connection.recv, None)), connection.close_reason)
+"""
+    with subprocess.Popen([sys.executable, "-c", reads], stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            target = reader.stdout.readline().strip()
+            frames = run(
+                f"""
+leaving = masep.connect({target!r}, id="agent", protocol=1)
+frames = 0
+def fill():
+    global frames
+    try:
+        while True:
+            leaving.send(bytes(60000))
+            frames += 1
+    except masep.TransportError:
+        # This side has said BYE.
+        pass
+filling = threading.Thread(target=fill)
+try:
+    with leaving:
+        filling.start()
+        before = -1
+        while before != frames:
+            before = frames
+            time.sleep(0.3)
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    open({str(over)!r}, "w").close()
+filling.join(10)
+print(frames)
+"""
+            )
+            told, reason = reader.communicate(timeout=30)[0].split()
+        finally:
+            reader.kill()
+    assert (int(told), reason) == (int(frames) * 60000, "peer_bye")
 
 
 SILENT = """
@@ -263,6 +315,30 @@ for waits in (False, True):
             sys.exit()
         assert os.waitpid(child, 0)[1] == 0
         socket.create_connection(address).close()
+"""
+    )
+
+
+def test_a_fork_reads_messages_though_a_thread_of_its_parent_was_reading_one():
+    run(
+        """
+from masep.communication import _message
+data = masep.Message("action", {"action": 1}, "agent").to_bytes()
+with _message._taking:
+    reading = masep.Message("", None, "")
+    reading.from_bytes(data)
+    child = None
+    def fork():
+        global child
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            assert reading.params == {"action": 1}
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    forking = threading.Thread(target=fork)
+    forking.start()
+    forking.join()
 """
     )
 

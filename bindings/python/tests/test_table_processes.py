@@ -322,9 +322,25 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+#: Its first action waits for a line, when it has told that it is asked.
+THINKING = """
+import runpy, sys
+from masep._player import PlayerTurn
+act = PlayerTurn.act
+def think(turn, action):
+    PlayerTurn.act = act
+    print("asked", flush=True)
+    sys.stdin.readline()
+    turn.act(action)
+PlayerTurn.act = think
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 @contextmanager
-def example(name, *arguments, waits=False):
-    how = ["-c", WAITING] if waits else []
+def example(name, *arguments, waits=False, thinks=False):
+    how = ["-c", WAITING] if waits else ["-c", THINKING] if thinks else []
     command = [sys.executable, *how, str(EXAMPLES / name), *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         try:
@@ -336,7 +352,7 @@ def example(name, *arguments, waits=False):
 
 
 def go(running):
-    """Lets an example begin that waits."""
+    """Lets an example go on that waits."""
     running.stdin.write("\n")
     running.stdin.flush()
 
@@ -359,7 +375,7 @@ def test_readmes_engine_and_agents_play_on_when_one_is_killed_and_one_is_late():
     with ExitStack() as stack:
         engine = stack.enter_context(example("table.py", "127.0.0.1:0"))
         target = line(engine).removeprefix("listening on ")
-        red = stack.enter_context(example("player.py", target, "red-player"))
+        red = stack.enter_context(example("player.py", target, "red-player", thinks=True))
         command = [sys.executable, "-c", SPECTATOR, target]
         spectator = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         blue = stack.enter_context(example("player.py", target, "blue-player"))
@@ -370,12 +386,11 @@ def test_readmes_engine_and_agents_play_on_when_one_is_killed_and_one_is_late():
                 left, seat, how, action = re.fullmatch(r"(\d+) left: (\w+) (\w+) (\w+)", line(engine)).groups()
                 moves.append((int(left), seat, how, action))
 
-        # One is stopped, and answers a turn that is over.
+        # One thinks for too long, and answers a turn that is over.
+        assert line(red) == "asked"
         played(2)
-        red.send_signal(signal.SIGSTOP)
-        while "default" not in {how for _, _, how, _ in moves}:
-            played(len(moves) + 1)
-        red.send_signal(signal.SIGCONT)
+        assert "default" in {how for _, _, how, _ in moves}
+        go(red)
         # One is killed, and started again with its id.
         blue.kill()
         blue.wait()

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import EllipsisType
 from typing import Any, Literal, Self, TypeVar
 
-from . import _admitting, _blocks, _masep, _tls
+from . import _admitting, _blocks, _live, _masep, _tls
 from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, SocketOptions
 from ._player import PlayerTurn, _BasePlayer
@@ -104,10 +104,10 @@ class Table(_admitting.InLoop, _BaseTable[_admitting.AdmitAsync], _blocks.AsyncB
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
             timer = None if until is None else self._loop.call_at(until, _wake, waiter)
+            # One that fails counts as well.
+            self._at_once += 1
             try:
-                found = attempt()
-                self._at_once += 1
-                return found
+                return attempt()
             except TimedOut:
                 if until is not None and until <= self._loop.time():
                     raise
@@ -249,11 +249,14 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
         loop.add_reader(descriptor, self._tell)
         looks = loop.time() + self._tick
         timer = loop.call_at(looks if until is None else min(looks, until), self._tell)
+        forks = _live.forks
         try:
             await self._arrival
         finally:
             timer.cancel()
-            loop.remove_reader(descriptor)
+            if forks == _live.forks:
+                # The loop watches its descriptors for the parent of a process that was forked, too.
+                loop.remove_reader(descriptor)
             self._arrival = None
 
     def _tell(self) -> None:
@@ -287,7 +290,8 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
         if error is None:
             await self.leave()
         else:
-            await self._end_by(lambda: self._player.close(_blocks.ERROR_SECONDS))
+            wait = _blocks.patience(error, asyncio.CancelledError)
+            await self._end_by(lambda: self._player.close(wait))
 
     async def __aiter__(self) -> AsyncIterator[PlayerTurn]:
         while (turn := await self.next_turn()) is not None:

@@ -97,7 +97,7 @@ class Connection(ConnectionFacts, _blocks.Block):
 
     def _leave(self, error: BaseException | None) -> None:
         try:
-            self._end(None, "", None, None if error is None else _blocks.ERROR_SECONDS)
+            self._end(None, "", None, _blocks.patience(error))
         except RejectedError:
             # An error in the block is raised first.
             if error is None:

@@ -8,9 +8,16 @@ from typing import NoReturn, Self
 from ._exceptions import CallerError
 
 
-ERROR_SECONDS = 1.0
-"""The longest wait of a block that an error ends, such as Ctrl-C or a cancellation, for a peer that has not taken all. The
-end of the connection goes on then."""
+INTERRUPTED_SECONDS = 1.0
+"""The longest wait of a block that Ctrl-C or a cancellation ends, for a peer that has not taken all. The end of the
+connection goes on then."""
+
+
+def patience(
+    error: BaseException | None, *interrupts: type[BaseException]
+) -> float | None:
+    """The longest wait of a block that this ends, in seconds; None for as long as the peer takes something."""
+    return INTERRUPTED_SECONDS if isinstance(error, (KeyboardInterrupt, *interrupts)) else None
 
 
 class Live:

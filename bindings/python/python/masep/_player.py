@@ -271,7 +271,7 @@ class Player(_BasePlayer, _blocks.Block):
             self.leave()
         else:
             _ = self.end
-            self._player.close(_blocks.ERROR_SECONDS)
+            self._player.close(_blocks.patience(error))
 
     def __iter__(self) -> Iterator[PlayerTurn]:
         while (turn := self.next_turn()) is not None:

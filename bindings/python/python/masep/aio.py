@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 from . import _admitting, _blocks, _live, _masep, _tls, communication
 from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import FoundServer, Request, body_of, found_servers, read
-from ._exceptions import CallerError, MasepError, TimedOut
+from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._facts import ConnectionFacts
 from ._limits import Limits, SocketOptions
 from ._listening import Listener, for_all
@@ -312,14 +312,20 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
             raise CallerError("a connection belongs to the event loop in which it was made")
 
     async def _leave(self, error: BaseException | None) -> None:
-        if error is None:
-            await self.close()
+        wait = _blocks.patience(error, asyncio.CancelledError)
+        if wait is not None:
+            # A task keeps the connection until it has ended.
+            ending = self._loop.create_task(self.close())
+            _endings.add(ending)
+            ending.add_done_callback(_ended)
+            await asyncio.wait([ending], timeout=wait)
             return
-        # A task keeps the connection until it has ended.
-        ending = self._loop.create_task(self.close())
-        _endings.add(ending)
-        ending.add_done_callback(_ended)
-        await asyncio.wait([ending], timeout=_blocks.ERROR_SECONDS)
+        try:
+            await self.close()
+        except RejectedError:
+            # An error in the block is raised first.
+            if error is None:
+                raise
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         while (message := await self.recv_message()) is not None:
@@ -327,13 +333,13 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
 
 
 _endings: set[asyncio.Task[str]] = set()
-"""The ends of connections whose blocks were ended by errors. A loop keeps no tasks."""
+"""The ends of connections whose blocks were interrupted. A loop keeps no tasks."""
 
 
 def _ended(ending: asyncio.Task[str]) -> None:
     _endings.discard(ending)
     if not ending.cancelled():
-        # The error that has ended the block is raised, not this one.
+        # The interruption is raised, not this.
         ending.exception()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -11,8 +12,18 @@ from xml.etree import ElementTree
 
 from .. import _masep
 
-_TAKING = threading.RLock()
+_taking = threading.RLock()
 """Held while parameters become Python objects. One for all messages: a conversion may look at another message."""
+
+
+def _renew_lock() -> None:
+    """Another thread may have had it when this process was forked, which is not here to let it go."""
+    global _taking
+    _taking = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 _warned: WeakSet[type[Any]] = WeakSet()
 """The classes of objects that were sent as their ``str``: one warning each."""
@@ -89,7 +100,7 @@ class Message:
         """The parameters. Those of a message that was read become Python objects when somebody looks
         at them for the first time; what is wrong with them, ``from_bytes`` has said before."""
         if self._decoded is not None:
-            with _TAKING:
+            with _taking:
                 self._take_params()
         return self._params
 
