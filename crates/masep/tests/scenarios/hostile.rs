@@ -34,6 +34,7 @@ of_each_shell! {
     lengths_that_are_claimed_and_never_filled_hold_up_nobody
     a_storm_of_connections_and_resets_leaves_nothing_behind
     a_flood_of_empty_frames_is_bounded_and_the_others_get_through
+    a_flood_that_is_read_though_nobody_receives_keeps_nobody_out
     a_frame_that_a_full_queue_has_lost_is_the_reason_of_the_end_though_a_bye_came_behind_it
     #[cfg(target_os = "linux")] one_address_has_its_share_of_the_places_and_no_more
 }
@@ -465,6 +466,17 @@ fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through(shell: Shell) {
         }
     }
     queue.close();
+    drop(server);
+    flooding.join().unwrap();
+}
+
+fn a_flood_that_is_read_though_nobody_receives_keeps_nobody_out(shell: Shell) {
+    let server = shell.serve(Options::default().when_full(WhenFull::NewestWins));
+    let mut flood = Peer::join(server.address(), "flood");
+    let flooding = thread::spawn(move || while flood.stream.write_all(&[0; 60_000]).is_ok() {});
+    for n in 0..10 {
+        Peer::join(server.address(), &n.to_string()).say("BYE");
+    }
     drop(server);
     flooding.join().unwrap();
 }

@@ -17,6 +17,9 @@ use crate::sync::earlier;
 /// of them are looked at together: a process that opens and ends connections all the time does not wake up for each.
 const REST: Duration = Duration::from_millis(5);
 
+/// Reads of a connection in a row, after which others have their turn: its peer may send without pause.
+const MOST_READS: usize = 16;
+
 impl Shared {
     /// Finds out which thread takes the step that is due. If it is this one, it calls [`step`](Self::step).
     pub(super) fn begin_step(&self) -> Stepping {
@@ -48,12 +51,13 @@ impl Shared {
             Rest::Due | Rest::Over => found,
         };
         state = self.found_by(state, found);
-        let mut has_asked = false;
+        let (mut has_asked, mut reads) = (false, 0);
         loop {
             state = self.advance(state);
             let looks = state.roles.looks_until.is_some();
-            if looks && state.core.wants().read == Want::Now {
+            if looks && reads < MOST_READS && state.core.wants().read == Want::Now {
                 state = self.read(state, Wait::No);
+                reads += 1;
                 continue;
             }
             if std::mem::take(&mut state.roles.steps_again) {
@@ -62,13 +66,16 @@ impl Shared {
             if !state.needs_keeper() || (state.core.is_open() && state.roles.waiting > 0) {
                 break;
             }
-            let reads = !state.core.is_open() || looks;
+            let may_read = !state.core.is_open() || looks;
             let may_wait = state.may_wait(state.core.wants());
             let mut wanted = Readiness {
-                reads: reads && may_wait.reads,
+                reads: may_read && may_wait.reads,
                 writes: may_wait.writes,
             };
             let mut until = earlier(state.core.deadline(), state.roles.looks_until);
+            if reads == MOST_READS {
+                until = Some(state.tick());
+            }
             let Some(stream) = state.stream.clone() else {
                 break;
             };
