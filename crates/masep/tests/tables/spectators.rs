@@ -50,6 +50,9 @@ fn spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view(shell: She
         plays(&*table, tick);
         table.show(state(tick).with("large", &*large)).unwrap();
     }
+    // One for each that is behind, and not for each view. Other tests have some, too.
+    #[cfg(target_os = "linux")]
+    assert!(writing_threads() < 40, "{}", writing_threads());
     // One that reads again gets the newest, and is told how many it has missed.
     let back = stalled.pop().unwrap();
     let mut all_skipped = 0;
@@ -71,6 +74,17 @@ fn spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view(shell: She
         assert_eq!(seen.last().map(|(tick, _)| *tick), Some(NEWEST));
         assert!(seen.is_sorted());
     }
+}
+
+/// The threads of this process that wait until a connection has written all.
+#[cfg(target_os = "linux")]
+fn writing_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names
+        .filter(|name| name.starts_with("masep-table-wri"))
+        .count()
 }
 
 /// The number of a view, and of those that were skipped.

@@ -1,6 +1,6 @@
 //! The table that its host, its clocks and its connections share, behind one lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -45,6 +45,8 @@ pub(super) struct Inner {
     pub(super) asks: usize,
     /// Connections that are read by the calls that wait.
     pub(super) aside: Aside,
+    /// Those that have a thread of their own, which tells when all is written.
+    writing: BTreeSet<PeerKey>,
 }
 
 pub(super) type Guard<'a> = MutexGuard<'a, Inner>;
@@ -62,6 +64,7 @@ impl Shared {
                 sleeping: 0,
                 asks: 0,
                 aside: Aside::default(),
+                writing: BTreeSet::new(),
             }),
             changed: Condvar::new(),
             hurried: Condvar::new(),
@@ -214,7 +217,11 @@ impl Shared {
         let mut unwritten = Vec::new();
         while let Some(key) = inner.driver.take_unwritten() {
             let connection = inner.driver.link(key).cloned();
-            unwritten.extend(connection.map(|connection| (key, connection)));
+            if let Some(connection) = connection
+                && inner.writing.insert(key)
+            {
+                unwritten.push((key, connection));
+            }
         }
         let has_news = inner.driver.take_news();
         inner.news = inner.news.wrapping_add(u64::from(has_news));
@@ -242,11 +249,24 @@ impl Shared {
         let shared = self.clone();
         let ending = connection.clone();
         let writing = spawn("table-write", move || {
-            // An end is told to the one who reads.
-            let _ = connection.flush();
-            shared.call(|driver, now| driver.look_whether_written(key, now));
+            loop {
+                // An end is told to the one who reads.
+                let is_over = connection.flush().is_err();
+                let is_done = shared.with(|inner, now| {
+                    // More may have been queued meanwhile.
+                    let is_done = inner.driver.look_whether_written(key, now) || is_over;
+                    if is_done {
+                        inner.writing.remove(&key);
+                    }
+                    is_done
+                });
+                if is_done {
+                    return;
+                }
+            }
         });
         if writing.is_err() {
+            self.lock().writing.remove(&key);
             ending.shared().end(crate::CloseReason::Aborted);
         }
     }
