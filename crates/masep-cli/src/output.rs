@@ -53,6 +53,18 @@ impl<W: Write> Output<W> {
     }
 }
 
+/// A text that may be a peer's, as it can be shown on a terminal and in one line.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        match is_printable(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_default()),
+        }
+    }
+    shown
+}
+
 /// A line of JSON, without the line feed at its end.
 pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
     let mut line = Vec::new();

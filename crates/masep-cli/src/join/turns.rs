@@ -19,6 +19,7 @@ use crate::events::{self, EventWriter, Events};
 use crate::failure::Failure;
 use crate::files::{self, Readers};
 use crate::lines::parse_json;
+use crate::output::shown;
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::{address, id};
@@ -234,14 +235,14 @@ fn status(end: &End, target: Target, has_joined: bool) -> Result<Status, Error> 
     match end {
         // Nothing was said to the server: the token, or the settings of TLS, are not for it.
         End::Rejected(rejected) if *rejected.code == *"settings" => {
-            Err(Error::Usage(rejected.text.to_string()))
+            Err(Error::Usage(shown(&rejected.text)))
         }
         End::Rejected(rejected) => Err(Error::PlayerRejected {
             target,
             rejected: Box::new(rejected.clone()),
         }),
         End::GaveUp(reason) => {
-            let reason = reason.clone();
+            let reason = shown(reason);
             Err(if has_joined {
                 Error::PlayerLost { target, reason }
             } else {

@@ -1,5 +1,7 @@
 //! `masep serve --seats` and `masep join --turns`.
 
+use masep::Rejected;
+use masep::blocking::Server;
 use serde_json::{Value as Json, json};
 
 use crate::directory::Directory;
@@ -367,4 +369,30 @@ fn what_a_player_has_not_taken_when_time_is_up_is_told() {
     );
     assert!(cut_off["frames"].as_u64().unwrap() > 0, "{cut_off}");
     assert_eq!(engine.end().0, Some(6));
+}
+
+#[test]
+fn the_words_of_a_server_are_one_line_without_what_moves_a_terminal() {
+    let words = "\u{1b}[31mred\nmasep: all is well";
+    for rejected in [
+        Rejected::new("settings", words),
+        Rejected::new("later", words).retry_ms(1),
+    ] {
+        let server = Server::builder("engine").ask().bind("127.0.0.1:0").unwrap();
+        let address = server.local_address().to_string();
+        let stderr = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while let Ok(request) = server.next_request() {
+                    request.refuse(rejected.clone());
+                }
+            });
+            let (code, stderr) = player(&address, "ann", &["--wait", "10ms"]).end();
+            assert!(code.is_some_and(|code| code > 0), "{code:?}");
+            server.stop_accepting();
+            stderr
+        });
+        assert!(stderr.contains("red"), "{stderr}");
+        assert!(!stderr.contains('\u{1b}'), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
 }
