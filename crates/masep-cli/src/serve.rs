@@ -79,14 +79,14 @@ With --seats it is the engine of a table: it asks, the table sees to who is late
 
 The end of standard input does not stop it, unless --end-with-stdin is given. SIGINT (Ctrl-C), \
 SIGTERM, SIGHUP and SIGQUIT do what shutdown does, after the lines that were read before; a second \
-one ends at once. So does whoever closes standard output: all peers are told BYE. Frames that could not be \
+one ends at once. When standard output is closed, all peers are told BYE. Frames that could not be \
 sent in --drain-time are told in an error event of the kind cut_off, with \"peer\" and \"frames\", or with \"lines\" if lines were not \
 done, and the exit code is 6.";
 
 const EXAMPLE: &str = "\
 Example: an engine that greets (two terminals)
   $ masep serve --id engine
-  {\"event\":\"listening\",\"id\":\"engine\",\"address\":\"127.0.0.1:60000\"}
+  {\"event\":\"listening\",\"id\":\"engine\",\"address\":\"127.0.0.1:60000\",\"target\":\"127.0.0.1:60000\"}
   {\"event\":\"connected\",\"peer\":\"agent\",\"address\":\"127.0.0.1:40322\"}
   {\"to\":\"agent\",\"message\":{\"msg_type\":\"observation\",\"params\":{\"step\":0}}}
 

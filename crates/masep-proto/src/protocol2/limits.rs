@@ -13,6 +13,7 @@ pub(super) const ID_BYTES: usize = 1_024;
 pub(super) const CODE_BYTES: usize = 64;
 /// Bytes of a name: of a role, a game, a table, a seat, a profile or an instance, and of an agent.
 pub const NAME_BYTES: usize = 512;
+
 /// True if a control message can say this name: it has 1 to [`NAME_BYTES`] bytes, and all of its characters are
 /// [printable](crate::is_printable).
 pub fn is_sayable(text: &str) -> bool {

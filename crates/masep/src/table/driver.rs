@@ -415,7 +415,7 @@ impl<L: Link> Driver<L> {
         self.table.has_ended()
     }
 
-    /// `Ok` if each seat has had somebody at the same time, an error if the table is over before; `None` as long as that is
+    /// `Ok` if each seat has had somebody at the same time, or the last one without somebody was closed; an error if the table is over before; `None` as long as that is
     /// open.
     pub(crate) fn filled(&self) -> Option<Result<(), TableError>> {
         if self.is_filled {

@@ -194,7 +194,7 @@ class Workers:
             self._is_up.set()
             left = [*self._drain(), *self._waiting]
             for request, _, _ in left:
-                request.refuse("stopped", "the server ends")
+                request.refuse("stopped", "the server ends", 1.0)
             self._waiting.clear()
             self._is_over.set()
 
