@@ -375,7 +375,9 @@ impl Connection {
         self.shared.close_reason()
     }
 
-    /// Waits for the end of the connection: the peer was told, the id is free, and the handler was told.
+    /// Waits for the end of the connection: the peer was told, the id is free, and the handler was told. In the
+    /// connection's own handler, which is told when its call has returned, it waits until the peer was told; nothing is read
+    /// meanwhile, so that an end by the peer that was not read yet is not noticed.
     ///
     /// Cancel safe.
     pub async fn closed(&self) -> CloseReason {

@@ -83,6 +83,7 @@ impl Keeper {
 
     /// Gives every frame that arrives to the handler.
     async fn serve<H: SocketHandler>(&mut self, connection: &Connection, handler: &H) {
+        self.shared.note_handler_task();
         // First, so that the handler hears of the connection before it hears of its end, also of one
         // that is aborted before this task has run at all.
         let call = pin!(guarded(|| handler.on_connect(connection)));

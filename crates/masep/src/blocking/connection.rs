@@ -135,9 +135,9 @@ impl Connection {
     }
 
     /// Blocks until the connection has ended and the [`SocketHandler`](super::SocketHandler), if it
-    /// has one, was told. Without a handler some thread has to receive, or nobody notices.
-    ///
-    /// To be called from anywhere but the connection's own handler.
+    /// has one, was told. Without a handler some thread has to receive, or nobody notices. In the connection's own handler,
+    /// which is told when its call has returned, it blocks until the peer was told; it reads nothing meanwhile, so that an
+    /// end by the peer that was not read yet is not noticed.
     pub fn closed(&self) -> CloseReason {
         self.closed_until(None).unwrap_or(CloseReason::Aborted)
     }

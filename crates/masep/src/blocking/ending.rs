@@ -9,7 +9,7 @@ use super::TimedOut;
 use super::drive::Awaits;
 use super::shared::{Shared, State, wait_while};
 use crate::CloseReason;
-use crate::sync::Instant;
+use crate::sync::{Instant, thread};
 
 impl Shared {
     /// Ends the connection for this reason, without a wait.
@@ -64,10 +64,16 @@ impl Shared {
         })
     }
 
-    /// Waits until the end was told to the handler too, and does nothing for it.
-    pub(super) fn wait_told(&self, until: Option<Instant>) -> Result<(), TimedOut> {
+    /// Waits until the end was told to the handler too, and does nothing for it. The handler itself, which is told when its
+    /// call has returned, waits until the peer was told.
+    pub(super) fn wait_told(self: &Arc<Self>, until: Option<Instant>) -> Result<(), TimedOut> {
+        let state = self.lock();
+        if state.handler_thread == Some(thread::current().id()) {
+            drop(state);
+            return self.wait_closed(until);
+        }
         let waits = |state: &mut State| !state.is_told;
-        wait_while(&self.gone, self.lock(), until, waits)
+        wait_while(&self.gone, state, until, waits)
             .map(drop)
             .ok_or(TimedOut)
     }

@@ -7,6 +7,7 @@ use masep_proto::Frame;
 use masep_proto::connection::HandlerCall;
 
 use super::Connection;
+use crate::sync::thread;
 use crate::{Address, CloseReason, RejectReason};
 
 /// The reactions to events of connections: pymasep's `SocketHandler`, with its ends.
@@ -89,6 +90,7 @@ impl<H: SocketHandler + ?Sized> SocketHandler for Arc<H> {
 
 /// Reads a connection to its end in this thread, for a handler.
 pub(super) fn run(connection: &Connection, handler: &dyn SocketHandler) {
+    connection.shared().lock().handler_thread = Some(thread::current().id());
     let mut is_sound = guarded(|| handler.on_connect(connection));
     while is_sound {
         let mut frame = None;

@@ -14,6 +14,7 @@ use super::stream::Stream;
 use crate::admitting::Visit;
 use crate::handle::{ConnectionInfo, SharedConnection};
 use crate::hearing::Hearing;
+use crate::sync::thread::ThreadId;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::{Socket, Stream as _};
 use crate::{Address, CloseReason};
@@ -53,6 +54,8 @@ pub(super) struct State {
     pub(super) seen: Seen,
     /// True if the end was told to the handler too.
     pub(super) is_told: bool,
+    /// The thread that calls the handler.
+    pub(super) handler_thread: Option<ThreadId>,
     /// The guard of the first handle, from the verdict until somebody gets it.
     pub(super) first: Option<Arc<DropGuard>>,
     /// Somebody else goes on with the stream, of which the door knows.
@@ -124,6 +127,7 @@ impl Shared {
                 hearing: None,
                 seen: Seen::default(),
                 is_told: false,
+                handler_thread: None,
                 first: None,
                 is_given_away: false,
             }),

@@ -1,12 +1,14 @@
 //! The end of a connection: by calls, by a task that is dropped, and how it is told.
 
+use std::future::poll_fn;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::Bye;
 
-use super::shared::{Shared, now};
+use super::shared::{Shared, State, now};
 use crate::CloseReason;
 
 impl Shared {
@@ -106,9 +108,18 @@ impl Shared {
     /// The end is complete.
     pub(crate) fn set_closed(&self, reason: CloseReason) {
         let _ = self.closed.set(reason);
-        self.closed_event.notify_waiters();
+        self.lock().wake_end_waiters();
     }
 
+    /// This task calls the handler from here on.
+    pub(crate) fn note_handler_task(&self) {
+        if let Some(task) = tokio::task::try_id() {
+            let _ = self.handler_task.set(task);
+        }
+    }
+
+    /// Waits until the end is complete. A call in the handler itself, which is told of the end when it has returned, waits
+    /// until the peer was told.
     pub(crate) async fn closed(&self) -> CloseReason {
         {
             let mut locked = self.lock();
@@ -118,13 +129,30 @@ impl Shared {
                 locked.wake_task();
             }
         }
-        loop {
-            let mut event = std::pin::pin!(self.closed_event.notified());
-            event.as_mut().enable();
-            if let Some(reason) = self.closed.get() {
-                return reason.clone();
-            }
-            event.await;
+        poll_fn(|context| self.poll_end(context)).await
+    }
+
+    fn poll_end(&self, context: &Context<'_>) -> Poll<CloseReason> {
+        let mut locked = self.lock();
+        if let Some(reason) = self.closed.get() {
+            return Poll::Ready(reason.clone());
         }
+        let handler_task = self.handler_task.get();
+        let is_handler = handler_task.is_some() && tokio::task::try_id().as_ref() == handler_task;
+        if is_handler && locked.core.is_closed() {
+            return Poll::Ready(locked.core.end_reason());
+        }
+        let waiters = &mut locked.end_waiters;
+        if !waiters.iter().any(|it| it.will_wake(context.waker())) {
+            waiters.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl State {
+    /// Has the calls that wait for the end look again.
+    pub(super) fn wake_end_waiters(&mut self) {
+        self.woken.append(&mut self.end_waiters);
     }
 }

@@ -145,11 +145,11 @@ impl State {
                 self.woken.extend(self.receivers.wake_all());
                 self.woken.extend(self.senders.wake_all());
             }
+            Event::Closed => self.wake_end_waiters(),
             // The next steps are seen by what the connection wants, and calls take notices.
             Event::Notice
             | Event::Hello
             | Event::Open
-            | Event::Closed
             | Event::Control
             | Event::Over
             | Event::Written(_) => {}

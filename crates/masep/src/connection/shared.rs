@@ -17,7 +17,7 @@ use super::Waiters;
 use super::lock::Locked;
 use super::task::TaskState;
 use crate::handle::{ConnectionInfo, SharedConnection};
-use crate::sync::{Mutex, Notify, OnceLock, time};
+use crate::sync::{Mutex, OnceLock, time};
 use crate::transport::Transport;
 use crate::{Address, CloseReason};
 
@@ -43,7 +43,8 @@ pub(crate) struct Shared {
     pub(super) state: Mutex<State>,
     /// Set when the peer and the handler were told.
     pub(super) closed: OnceLock<CloseReason>,
-    pub(super) closed_event: Notify,
+    /// The task that calls the handler.
+    pub(super) handler_task: OnceLock<tokio::task::Id>,
     /// As [`Core::is_aborted`], to be asked for each frame.
     pub(super) is_aborted: AtomicBool,
 }
@@ -77,6 +78,8 @@ pub(crate) struct State {
     pub(super) is_left: bool,
     /// One who waits until all is written.
     pub(super) awaits_written: Option<Waker>,
+    /// Calls that wait for the end.
+    pub(super) end_waiters: Vec<Waker>,
     /// The wakers of those that are woken when the lock is let go.
     pub(super) woken: Vec<Waker>,
 }
@@ -156,10 +159,11 @@ impl Shared {
                 awaits_room: false,
                 is_left: false,
                 awaits_written: None,
+                end_waiters: Vec::new(),
                 woken: Vec::new(),
             }),
             closed: OnceLock::new(),
-            closed_event: Notify::new(),
+            handler_task: OnceLock::new(),
             is_aborted: AtomicBool::new(false),
         })
     }

@@ -1,11 +1,13 @@
 //! Handlers: what they are told, in which order, and what it costs if one panics or keeps a connection.
 
+use std::sync::mpsc;
 use std::thread;
 
 use masep::{CloseReason, Frame, Limits, WhenFull};
 
 use crate::shells::{
-    Event, Events, Options, Peer, Shell, Side, accept, next, of_each_network, of_each_shell,
+    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Shell, Side, accept, next,
+    of_each_network, of_each_shell, until,
 };
 
 of_each_network! {
@@ -16,6 +18,7 @@ of_each_network! {
 
 of_each_shell! {
     the_handler_hears_of_a_connection_before_it_hears_of_its_end
+    a_handler_that_waits_for_the_end_of_its_own_connection_does_not_keep_it
     one_queue_serves_all_connections
     a_full_queue_holds_up_its_peer_loses_nothing_and_does_not_outlive_the_connection
 }
@@ -59,6 +62,47 @@ fn the_handler_hears_of_a_connection_before_it_hears_of_its_end(shell: Shell) {
     next(&told).connected();
     let reason = next(&told).closed();
     assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason}");
+}
+
+/// A handler that ends its own connection in each call, or waits for the end.
+struct Quits {
+    awaits: bool,
+    told: mpsc::Sender<CloseReason>,
+}
+
+impl Quits {
+    const fn act(&self) -> Act {
+        match self.awaits {
+            true => Act::AwaitEnd,
+            false => Act::Bye,
+        }
+    }
+}
+
+impl Handler for Quits {
+    fn on_receive(&self, _: &dyn Connection, _: Frame) -> Act {
+        self.act()
+    }
+    fn on_close(&self, _: &dyn Connection, reason: &CloseReason) -> Act {
+        let _ = self.told.send(reason.clone());
+        self.act()
+    }
+}
+
+fn a_handler_that_waits_for_the_end_of_its_own_connection_does_not_keep_it(shell: Shell) {
+    let quit = &b"\x04\0quit"[..];
+    let quit_and_bye = &b"\x04\0quit\x03\0BYE"[..];
+    // A call that waits reads nothing: it is the handler that ends the first of these.
+    for (awaits, bytes) in [(false, quit), (false, quit_and_bye), (true, quit_and_bye)] {
+        let (told, reasons) = mpsc::channel();
+        let options = Options::default().handler(Quits { awaits, told });
+        let server = shell.serve(options);
+        let mut peer = Peer::join(server.address(), "agent");
+        peer.write(bytes);
+        peer.close_sending_side();
+        reasons.recv_timeout(SOON).expect("the handler is told");
+        until(|| !server.registry().is_connection_registered("agent"));
+    }
 }
 
 /// A connection that is lent to a handler keeps nothing alive; a clone of it does.

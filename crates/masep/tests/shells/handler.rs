@@ -15,6 +15,10 @@ pub enum Act {
     SendAndWait(Frame),
     /// Never returns.
     Wait,
+    /// Says `BYE`.
+    Bye,
+    /// Waits for the end.
+    AwaitEnd,
 }
 
 pub trait Handler: Send + Sync + 'static {
@@ -45,6 +49,8 @@ fn act(act: Act, connection: Option<&blocking::Connection>) {
             act_wait();
         }
         Act::Wait => act_wait(),
+        Act::Bye => drop(connection.map(blocking::Connection::bye)),
+        Act::AwaitEnd => drop(connection.map(blocking::Connection::closed)),
     }
 }
 
@@ -85,6 +91,16 @@ async fn act_async(act: Act, connection: Option<&masep::Connection>) {
             std::future::pending::<()>().await;
         }
         Act::Wait => std::future::pending().await,
+        Act::Bye => {
+            if let Some(connection) = connection {
+                connection.bye().await;
+            }
+        }
+        Act::AwaitEnd => {
+            if let Some(connection) = connection {
+                connection.closed().await;
+            }
+        }
     }
 }
 
