@@ -17,7 +17,7 @@ use super::keeper;
 use super::prefaces::Prefaces;
 use super::shared::{DropGuard, Shared};
 use super::stream::{WOKEN, after, poll_fd, readiness, wait_for};
-use super::{Connection, Registry, SocketHandler, spawn};
+use super::{Connection, Registry, SocketHandler, spawn, warn_of_scarcity};
 use crate::accepted::Arrivals;
 use crate::accepting::AcceptErrors;
 use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit};
@@ -307,7 +307,7 @@ impl Visit<Door> {
 
     /// There is no thread for the handler: no call tells of the connection, and the client is told why it ends.
     fn end_unhandled(&self, connection: &Connection, error: &io::Error) {
-        tracing::warn!("no thread for a connection: {error}");
+        warn_of_scarcity("no thread for a connection", error);
         let connections = self.door.registry.connections().len();
         let reason = RejectReason::TooManyConnections(LimitExceeded {
             limit: Limit::Connections,

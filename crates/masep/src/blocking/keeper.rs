@@ -4,15 +4,16 @@
 
 mod steps;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io::{self, PipeReader, PipeWriter, Write};
+use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::poller::{Additions, Poller};
+use super::poller::{Poller, Remote};
 use super::shared::Shared;
 use super::stream::{Readiness, Stream, after};
+use super::warn_of_scarcity;
 use crate::sync::{self, Instant, Mutex, MutexGuard, thread};
 
 /// The time for which the thread stays though there is nothing to do.
@@ -67,8 +68,7 @@ struct Keeper {
     /// A process that was forked has no such thread.
     process: u32,
     arrivals: Vec<Arrival>,
-    additions: Additions,
-    wake: PipeWriter,
+    remote: Remote,
     /// It looks at the arrivals before it sleeps.
     is_awake: bool,
     /// The time at which it wakes by itself.
@@ -128,7 +128,7 @@ fn see_to(shared: &Arc<Shared>, found: Readiness) {
                 keeper.wake()
             });
             if let Err(error) = asked {
-                tracing::warn!("no thread for what is left of a connection: {error}");
+                warn_of_scarcity("no thread for what is left of a connection", &error);
                 shared.leave_at_once();
             }
         }
@@ -140,7 +140,7 @@ fn place(shared: &Arc<Shared>, watch: Watch) {
     let wanted = watch.wanted;
     let placed = with_keeper(|keeper| {
         let key = shared.info.id.as_key();
-        keeper.additions.add(key, &watch.stream, wanted)?;
+        keeper.remote.add(key, &watch.stream, wanted)?;
         let until = watch.until;
         keeper
             .arrivals
@@ -157,7 +157,7 @@ fn place(shared: &Arc<Shared>, watch: Watch) {
 
 /// Leaves a connection for which the keeper cannot wait.
 fn give_up(shared: &Arc<Shared>, error: &io::Error) {
-    tracing::warn!("no way to wait for what is left of a connection: {error}");
+    warn_of_scarcity("no way to wait for what is left of a connection", error);
     shared.give_back(false);
     shared.leave_at_once();
 }
@@ -178,17 +178,15 @@ fn with_keeper<T>(call: impl FnOnce(&mut Keeper) -> io::Result<T>) -> io::Result
 
 impl Keeper {
     fn start() -> io::Result<Self> {
-        let (woken, wake) = io::pipe()?;
         let kept = Kept::new()?;
-        let additions = kept.poller.additions()?;
+        let remote = kept.poller.remote()?;
         thread::Builder::new()
             .name("masep-keeper".into())
-            .spawn(move || kept.run(&woken))?;
+            .spawn(move || kept.run())?;
         Ok(Self {
             process: std::process::id(),
             arrivals: Vec::new(),
-            additions,
-            wake,
+            remote,
             is_awake: true,
             wakes_at: None,
         })
@@ -196,7 +194,7 @@ impl Keeper {
 
     fn wake(&mut self) -> io::Result<()> {
         if !self.is_awake {
-            self.wake.write_all(&[0])?;
+            self.remote.wake()?;
             self.is_awake = true;
         }
         Ok(())
@@ -208,8 +206,6 @@ struct Kept {
     watches: HashMap<usize, (Arc<Shared>, Watch)>,
     deadlines: BTreeSet<(Instant, usize)>,
     poller: Poller,
-    /// Those of which a step is due, and that are still on their way here.
-    expected: HashSet<usize>,
 }
 
 impl Kept {
@@ -218,18 +214,17 @@ impl Kept {
             watches: HashMap::new(),
             deadlines: BTreeSet::new(),
             poller: Poller::new()?,
-            expected: HashSet::new(),
         })
     }
 
-    fn run(mut self, woken: &PipeReader) {
+    fn run(mut self) {
         while self.take_arrivals() {
             let is_idle = self.is_idle();
             let Some(until) = self.fall_asleep() else {
                 continue;
             };
-            let is_woken = self.poller.wait(woken, until).unwrap_or_else(|error| {
-                tracing::warn!("waiting for connections: {error}");
+            let is_woken = self.poller.wait(until).unwrap_or_else(|error| {
+                warn_of_scarcity("no wait for connections", &error);
                 thread::sleep(Duration::from_millis(10));
                 true
             });
@@ -267,7 +262,7 @@ impl Kept {
     }
 
     fn is_idle(&self) -> bool {
-        self.watches.is_empty() && self.expected.is_empty()
+        self.watches.is_empty()
     }
 
     /// False in a process that is not the keeper's.
@@ -282,8 +277,9 @@ impl Kept {
                 Arrival::Step(shared) => self.step_on(shared),
                 Arrival::Watched(shared, watch) => {
                     let key = shared.info.id.as_key();
+                    let is_due = shared.lock().roles.steps_again;
                     self.keep(shared, watch);
-                    if self.expected.remove(&key) {
+                    if is_due {
                         self.look(key, Readiness::default());
                     }
                 }
@@ -298,13 +294,11 @@ impl Kept {
         if self.watches.contains_key(&key) {
             return self.look(key, Readiness::default());
         }
-        self.expected.remove(&key);
         match shared.begin_step() {
             Stepping::This => self.step(shared, Readiness::default()),
             Stepping::Another => {}
-            Stepping::Keeper => {
-                self.expected.insert(key);
-            }
+            // It is still on its way here, and is due when it has come.
+            Stepping::Keeper => shared.lock().roles.steps_again = true,
         }
     }
 

@@ -91,9 +91,12 @@ pub use server::{Server, ServerBuilder};
 pub use table::{Actions, Table, Turn};
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use masep_proto::PeerId;
+use masep_proto::admission::Pace;
 
 use crate::endpoint::Endpoint;
 pub use crate::request::{Admitting, Request};
@@ -121,6 +124,15 @@ fn spawn<T: Send + 'static>(
 ) -> io::Result<JoinHandle<T>> {
     let builder = thread::Builder::new().name(format!("masep-{purpose}"));
     builder.spawn(run)
+}
+
+/// Says that the process has no thread or no descriptor left for something, which may happen with each connection.
+fn warn_of_scarcity(lacks: &str, error: &io::Error) {
+    static LOG: Mutex<Pace> = Mutex::new(Pace::new(8, Duration::from_secs(60)));
+    let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(skipped) = log.take(Instant::now()) {
+        tracing::warn!(skipped, "{lacks}: {error}");
+    }
 }
 
 /// Nothing came in the time that was given. It can still come.

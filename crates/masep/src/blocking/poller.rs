@@ -1,43 +1,20 @@
 //! Waiting for many sockets, at the cost of those that are ready.
 
-use std::io::{self, PipeReader, Read as _};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+#[cfg(masep_model)]
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use super::stream::{Readiness, Stream, WOKEN, poll_fd, readiness, wait_for};
+use super::stream::{Readiness, Stream};
 use crate::sync::Instant;
 
 /// The most sockets that are told of at once. Others are told of by the next wait.
 const MOST_EVENTS: usize = 256;
 /// The key of what wakes a wait, which no stream has.
-#[cfg(not(masep_model))]
 const WAKER: Token = Token(usize::MAX);
-
-/// The way to add streams to those that another thread waits for, which is not woken by that.
-pub(super) struct Additions(Registry);
-
-impl Additions {
-    /// Has the thread wait for a stream from here on, which is known by this key. It is told of once, and may be added again
-    /// when it was [removed](Poller::remove).
-    pub(super) fn add(&self, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
-        add(&self.0, key, stream, wanted)
-    }
-}
-
-fn add(registry: &Registry, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
-    let reads = wanted.reads.then_some(Interest::READABLE);
-    let writes = wanted.writes.then_some(Interest::WRITABLE);
-    let Some(interest) = reads.map_or(writes, |reads| {
-        Some(writes.map_or(reads, |writes| reads | writes))
-    }) else {
-        return Ok(());
-    };
-    let descriptor = stream.0.as_fd().as_raw_fd();
-    registry.register(&mut SourceFd(&descriptor), Token(key), interest)
-}
 
 /// Streams that one thread waits for.
 pub(super) struct Poller {
@@ -53,14 +30,18 @@ impl Poller {
         })
     }
 
-    /// Waits for a stream from here on, see [`Additions::add`].
-    pub(super) fn add(&self, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
-        add(self.poll.registry(), key, stream, wanted)
+    /// The means by which other threads add and remove streams, and end a wait. There is one of a poller.
+    pub(super) fn remote(&self) -> io::Result<Remote> {
+        Ok(Remote {
+            waker: Waker::new(self.poll.registry(), WAKER)?,
+            registry: self.poll.registry().try_clone()?,
+        })
     }
 
-    /// For other threads, which add streams to those that this one waits for.
-    pub(super) fn additions(&self) -> io::Result<Additions> {
-        self.poll.registry().try_clone().map(Additions)
+    /// Waits for a stream from here on, which is known by this key. It is told of once, and may be added again when it was
+    /// [removed](Self::remove).
+    pub(super) fn add(&self, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
+        add(self.poll.registry(), key, stream, wanted)
     }
 
     /// Waits no more for a stream.
@@ -70,61 +51,31 @@ impl Poller {
         }
     }
 
-    /// The means by which other threads add and remove streams that are to be read, and end a wait.
-    #[cfg(not(masep_model))]
-    pub(super) fn remote(&self) -> io::Result<Remote> {
-        Ok(Remote {
-            waker: mio::Waker::new(self.poll.registry(), WAKER)?,
-            additions: self.additions()?,
-        })
-    }
-
     /// Waits until some of the streams are ready, or the [remote](Self::remote) ends it; at the latest until the deadline, by one
-    /// call of the system, which counts in milliseconds, rounded up.
-    #[cfg(not(masep_model))]
-    pub(super) fn wait_for_streams(&mut self, until: Option<Instant>) -> io::Result<()> {
+    /// call of the system, which counts in milliseconds, rounded up. True if it was the remote.
+    pub(super) fn wait(&mut self, until: Option<Instant>) -> io::Result<bool> {
+        #[cfg(not(masep_model))]
         let left = until.map(|until| until.saturating_duration_since(crate::sync::now()));
+        #[cfg(masep_model)]
+        let left = self.wait_in_model(until)?;
         match self.poll.poll(&mut self.events, left) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
+            _ => Ok(self.events.iter().any(|event| event.token() == WAKER)),
         }
     }
 
-    /// The streams that the last [wait](Self::wait_for_streams) found readable. True with those of which no more comes.
-    #[cfg(not(masep_model))]
-    pub(super) fn readable(&self) -> impl Iterator<Item = (usize, bool)> {
-        let streams = self.events.iter().filter(|event| event.token() != WAKER);
-        streams.map(|event| (event.token().0, event.is_error() || event.is_read_closed()))
-    }
-
-    /// Waits until some of the streams are ready, or a byte is in the pipe, which is taken out; at the latest until the
-    /// deadline. True if it was the pipe.
-    pub(super) fn wait(
-        &mut self,
-        mut woken: &PipeReader,
-        until: Option<Instant>,
-    ) -> io::Result<bool> {
-        self.events.clear();
-        // The set is ready when one of its streams is.
-        let mut asked = [poll_fd(self.poll.registry(), WOKEN), poll_fd(&woken, WOKEN)];
-        wait_for(&mut asked, until)?;
-        let [streams, pipe] = asked.each_ref().map(|asked| readiness(asked).reads);
-        if pipe {
-            let _ = woken.read(&mut [0; 16]);
-        }
-        if streams {
-            match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(pipe)
+    /// Others go on meanwhile, as the scheduler says. The set is ready when one of its streams is.
+    #[cfg(masep_model)]
+    fn wait_in_model(&self, until: Option<Instant>) -> io::Result<Option<Duration>> {
+        use super::stream::{WOKEN, poll_fd, wait_for};
+        wait_for(&mut [poll_fd(self.poll.registry(), WOKEN)], until)?;
+        Ok(Some(Duration::ZERO))
     }
 
     /// The streams that the last wait found ready. An error or a hang-up counts as ready for everything: the next call gives
     /// the error.
     pub(super) fn ready(&self) -> impl Iterator<Item = (usize, Readiness)> {
-        self.events.iter().map(|event| {
+        self.streams().map(|event| {
             let is_broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
             let found = Readiness {
                 reads: is_broken || event.is_readable() || event.is_read_closed(),
@@ -133,30 +84,52 @@ impl Poller {
             (event.token().0, found)
         })
     }
+
+    /// The streams that the last wait found readable. True with those of which no more comes.
+    #[cfg(not(masep_model))]
+    pub(super) fn readable(&self) -> impl Iterator<Item = (usize, bool)> {
+        let ends = |event: &mio::event::Event| event.is_error() || event.is_read_closed();
+        (self.streams()).map(move |event| (event.token().0, ends(event)))
+    }
+
+    fn streams(&self) -> impl Iterator<Item = &mio::event::Event> {
+        self.events.iter().filter(|event| event.token() != WAKER)
+    }
 }
 
 /// A [`Poller`], as other threads use it while one waits.
-#[cfg(not(masep_model))]
 pub(super) struct Remote {
-    waker: mio::Waker,
-    additions: Additions,
+    waker: Waker,
+    registry: Registry,
 }
 
-#[cfg(not(masep_model))]
 impl Remote {
-    /// Has a stream waited for that is to be read. It is told of once for all that has come until it is read.
-    pub(super) fn add(&self, key: usize, stream: &Stream) -> io::Result<()> {
-        self.additions.add(key, stream, WOKEN)
+    /// Has a stream waited for, see [`Poller::add`]. The one who waits is not woken by that.
+    pub(super) fn add(&self, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
+        add(&self.registry, key, stream, wanted)
     }
 
+    #[cfg(not(masep_model))]
     pub(super) fn remove(&self, stream: &Stream) {
-        remove(&self.additions.0, stream);
+        remove(&self.registry, stream);
     }
 
     /// Ends the wait that there is, or the next one.
-    pub(super) fn wake(&self) {
-        let _ = self.waker.wake();
+    pub(super) fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
     }
+}
+
+fn add(registry: &Registry, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
+    let reads = wanted.reads.then_some(Interest::READABLE);
+    let writes = wanted.writes.then_some(Interest::WRITABLE);
+    let Some(interest) = reads.map_or(writes, |reads| {
+        Some(writes.map_or(reads, |writes| reads | writes))
+    }) else {
+        return Ok(());
+    };
+    let descriptor = stream.0.as_fd().as_raw_fd();
+    registry.register(&mut SourceFd(&descriptor), Token(key), interest)
 }
 
 fn remove(registry: &Registry, stream: &Stream) {

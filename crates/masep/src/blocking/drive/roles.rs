@@ -37,7 +37,7 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) generation: u32,
     /// A thread takes a step of it in the keeper's place, or the keeper does.
     pub(in crate::blocking) is_stepped: bool,
-    /// That thread is to look again before it leaves.
+    /// That thread is to look again before it leaves, or the keeper when the connection has come to it.
     pub(in crate::blocking) steps_again: bool,
     pub(in crate::blocking) rest: Rest,
     /// The keeper reads until then, though nobody waits.

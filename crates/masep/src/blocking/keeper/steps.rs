@@ -73,7 +73,7 @@ impl Shared {
                 writes: may_wait.writes,
             };
             let mut until = earlier(state.core.deadline(), state.roles.looks_until);
-            if reads == MOST_READS {
+            if looks && state.core.wants().read == Want::Now {
                 until = Some(state.tick());
             }
             let Some(stream) = state.stream.clone() else {

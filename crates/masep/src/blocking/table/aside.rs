@@ -10,7 +10,8 @@ use masep_table::PeerKey;
 
 use crate::blocking::Connection;
 use crate::blocking::poller::{Poller, Remote};
-use crate::blocking::stream::Stream;
+use crate::blocking::stream::{Stream, WOKEN};
+use crate::blocking::warn_of_scarcity;
 
 /// The time between two looks of the clock while threads stand aside: if no call has read between two, they read again.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -95,7 +96,7 @@ impl Aside {
             None => match Set::new() {
                 Ok(set) => self.set.insert(set),
                 Err(error) => {
-                    tracing::warn!("no way to wait for several connections: {error}");
+                    warn_of_scarcity("no way to wait for several connections", &error);
                     return false;
                 }
             },
@@ -103,7 +104,7 @@ impl Aside {
         let Some((stream, due)) = connection.stand_aside() else {
             return false;
         };
-        if set.remote.add(number(key), &stream).is_err() {
+        if set.remote.add(number(key), &stream, WOKEN).is_err() {
             connection.come_back();
             return false;
         }
@@ -218,7 +219,7 @@ impl Aside {
         if let (Reading::All { is_woken, .. }, Some(set)) = (&mut self.reading, &self.set)
             && !std::mem::replace(is_woken, true)
         {
-            set.remote.wake();
+            let _ = set.remote.wake();
         }
     }
 

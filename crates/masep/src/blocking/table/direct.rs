@@ -114,7 +114,7 @@ impl Shared {
             return;
         };
         drop(inner);
-        let waited = poller.wait_for_streams(until);
+        let waited = poller.wait(until);
         let mut inner = self.lock();
         // In time: others see that by then.
         if waited.is_err() {
