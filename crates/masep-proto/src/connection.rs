@@ -65,6 +65,7 @@ mod outbound;
 mod pool;
 mod rates;
 mod reading;
+mod sending;
 mod signals;
 mod single;
 mod transmit;
@@ -89,9 +90,9 @@ pub use handler::HandlerCall;
 pub use hello::{HelloFailure, OtherProfile};
 pub use known::KnownPymasep;
 pub use memory::FrameMemory;
+pub use sending::{PushError, TooLarge};
 pub use signals::{Action, Actions, Event, Pushed, Read, Room, Want, Wants, Write};
 pub use transmit::Transmit;
-pub use writing::{PushError, TooLarge};
 
 use handler::Handler;
 use inbound::Inbound;
