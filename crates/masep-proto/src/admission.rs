@@ -46,8 +46,6 @@ use origins::Origins;
 const MOST_REFUSALS: usize = 64;
 /// Calls that tell a handler of refusals and have not returned.
 const MOST_TELLING: usize = 1024;
-/// The time in which one that is sent away takes its last frames.
-const LEAVE_TIME: Duration = Duration::from_secs(1);
 /// The time for a handler to be told of an end.
 const TELL_TIME: Duration = Duration::from_secs(1);
 
@@ -131,14 +129,11 @@ pub enum DoorEvent {
     AskAccess(Ticket),
     /// The host is asked for a [decision](Admission::decide).
     Ask(Ticket),
-    /// End this connection, which was taken or given away, for this reason.
+    /// End this connection, which was taken or given away, for this reason:
+    /// [`Connection::send_away`](crate::connection::Connection::send_away).
     End(Ticket, CloseReason),
     /// Read what arrives on this connection, for as long as the [`GRACE`] lasts: it may have ended.
     LookAt(Ticket),
-    /// End this connection with [`CloseReason::Replaced`].
-    Replace(Ticket),
-    /// Abort this connection, which did not end in time, for this reason.
-    Abort(Ticket, CloseReason),
 }
 
 impl DoorEvent {
@@ -149,9 +144,7 @@ impl DoorEvent {
         | Self::AskAccess(ticket)
         | Self::Ask(ticket)
         | Self::End(ticket, _)
-        | Self::LookAt(ticket)
-        | Self::Replace(ticket)
-        | Self::Abort(ticket, _)) = self;
+        | Self::LookAt(ticket)) = self;
         *ticket
     }
 }
@@ -176,8 +169,6 @@ pub struct Admission {
     ids: Ids,
     /// The connections about which the host was asked, in order, each with the time by which it has to decide.
     asked: VecDeque<(Instant, Ticket)>,
-    /// The connections that the host has sent away, in order, each with the time at which it is aborted.
-    leaving: VecDeque<(Instant, Ticket, CloseReason)>,
     /// The connections whose handlers are being told of the end, in order, each with the time at which its id is free.
     told: VecDeque<(Instant, Ticket)>,
     refusals: usize,
@@ -231,7 +222,6 @@ impl Admission {
             silent: BTreeSet::new(),
             ids: Ids::default(),
             asked: VecDeque::new(),
-            leaving: VecDeque::new(),
             told: VecDeque::new(),
             refusals: 0,
             telling: 0,
@@ -427,7 +417,8 @@ impl Admission {
                     self.refuse_later(earlier, RejectReason::DuplicateId(id.clone()));
                 }
                 self.ids.wait(ticket, id, Step::Ending, now);
-                self.events.push_back(DoorEvent::Replace(holder));
+                self.events
+                    .push_back(DoorEvent::End(holder, CloseReason::Replaced));
             }
         }
         Verdict::Wait
@@ -462,7 +453,6 @@ impl Admission {
         self.release(ticket);
         self.clients.remove(&ticket);
         self.told.retain(|(_, told)| *told != ticket);
-        self.leaving.retain(|(_, leaving, _)| *leaving != ticket);
     }
 
     /// The server stops accepting: those that were not taken yet are refused.
@@ -482,12 +472,14 @@ impl Admission {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that
-    /// changes it.
+    /// changes it. Never behind [`stop`](Self::stop).
     pub fn deadline(&self) -> Option<Instant> {
+        if self.is_stopped {
+            return None;
+        }
         let asked = self.asked.front().map(|(until, _)| *until);
         let told = self.told.front().map(|(until, _)| *until);
-        let leaving = self.leaving.front().map(|(until, ..)| *until);
-        let others = asked.into_iter().chain(told).chain(leaving);
+        let others = asked.into_iter().chain(told);
         others.chain(self.ids.deadline()).min()
     }
 
@@ -497,10 +489,6 @@ impl Admission {
             && until <= now
         {
             self.refuse_later(ticket, RejectReason::Undecided(self.decision_time));
-        }
-        while let Some((_, ticket, reason)) = self.leaving.pop_front_if(|(until, ..)| *until <= now)
-        {
-            self.events.push_back(DoorEvent::Abort(ticket, reason));
         }
         while let Some((until, ticket)) = self.told.front().copied()
             && until <= now
@@ -524,13 +512,8 @@ impl Admission {
                 Step::Grace | Step::LastMoment => {
                     self.refuse_later(due.ticket, RejectReason::DuplicateId(due.id));
                 }
-                Step::Ending => {
-                    self.events
-                        .push_back(DoorEvent::Abort(holder, CloseReason::Replaced));
-                    self.ids.wait(due.ticket, due.id, Step::Aborting, now);
-                }
                 // A handler that does not return keeps nobody out.
-                Step::Aborting => self.give(due.id, due.ticket),
+                Step::Ending => self.give(due.id, due.ticket),
             }
         }
     }

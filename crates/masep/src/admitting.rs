@@ -114,8 +114,7 @@ pub(crate) enum Decided {
     Refuse(Refusal),
     /// It may have ended: all that arrives on it is to be read.
     Look,
-    End(CloseReason),
-    Abort(CloseReason),
+    SendAway(CloseReason),
 }
 
 impl<C: SharedConnection> DoorState<C> {
@@ -215,9 +214,7 @@ impl<C: SharedConnection> DoorState<C> {
                     Decided::Refuse(refusal)
                 }
                 DoorEvent::LookAt(_) => Decided::Look,
-                DoorEvent::Replace(_) => Decided::End(CloseReason::Replaced),
-                DoorEvent::End(_, reason) => Decided::End(reason),
-                DoorEvent::Abort(_, reason) => Decided::Abort(reason),
+                DoorEvent::End(_, reason) => Decided::SendAway(reason),
                 DoorEvent::AskAccess(_) => {
                     let peer = peer(&*connection, door.settings(), None);
                     let request = peer.map(|peer| AccessRequest::new(peer, ticket, door.clone()));
@@ -446,9 +443,9 @@ impl<D: Admits> Visit<D> {
 
 impl<D: Admits> Renews for D {
     fn renew(self: Arc<Self>, grants: Option<Grants>, date: SystemTime) {
-        self.ask(|admission, now| match grants {
-            Some(grants) => admission.renew(grants, now, date),
-            None => admission.expire(now, date),
+        self.ask(|admission, _| match grants {
+            Some(grants) => admission.renew(grants, date),
+            None => admission.expire(date),
         });
     }
 }

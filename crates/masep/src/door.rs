@@ -61,8 +61,7 @@ impl Door {
             }
             Decided::Refuse(refusal) => connection.lock().core.turn_away(refusal, now()),
             Decided::Look => connection.look(),
-            Decided::End(reason) => connection.end(reason),
-            Decided::Abort(reason) => connection.abort(reason),
+            Decided::SendAway(reason) => connection.send_away(reason),
         }
     }
 

@@ -285,13 +285,13 @@ macro_rules! info_calls {
         /// Ends the connections of these, with the code `kicked`, and returns their number. They may come back, unless they
         /// are [banned](Self::ban). Does not wait: a peer that does not take its last frames within a second is cut off.
         pub fn kick(&self, subject: &crate::access::Subject) -> usize {
-            self.door.ask(|admission, now| admission.kick(subject, now))
+            self.door.ask(|admission, _| admission.kick(subject))
         }
 
         /// As [`kick`](Self::kick), and refuses all that come, with the code `banned`, until [`unban`](Self::unban) or the
         /// end of the server.
         pub fn ban(&self, subject: crate::access::Subject) -> usize {
-            self.door.ask(|admission, now| admission.ban(subject, now))
+            self.door.ask(|admission, _| admission.ban(subject))
         }
 
         /// Lets these come again. False if they were not banned.

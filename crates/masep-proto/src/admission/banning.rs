@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::origins::network;
-use super::{Access, Admission, Client, DoorEvent, LEAVE_TIME, RejectReason, Ticket};
+use super::{Access, Admission, Client, DoorEvent, RejectReason, Ticket};
 use crate::CloseReason;
 use crate::access::{Grants, Subject, Unauthorized};
 use crate::protocol2::Rejected;
@@ -59,15 +59,15 @@ impl Admission {
     /// Sets the tokens anew, and ends the connections of those that are not among them any more, that have expired by
     /// this date, or that do not allow any more what was said in HELLO. A part that HELLO left open may have been filled
     /// since, so a connection also ends when anything of that is taken away. Of a server that had no tokens, nothing changes.
-    pub fn renew(&mut self, grants: Grants, now: Instant, date: SystemTime) {
+    pub fn renew(&mut self, grants: Grants, date: SystemTime) {
         if let Access::Tokens(current) = &mut self.access {
             *current = grants;
         }
-        self.expire(now, date);
+        self.expire(date);
     }
 
     /// Ends the connections of those whose tokens have expired by this date.
-    pub fn expire(&mut self, now: Instant, date: SystemTime) {
+    pub fn expire(&mut self, date: SystemTime) {
         let grants = match &self.access {
             Access::Tokens(grants) => Some(grants),
             Access::Open | Access::Host => None,
@@ -82,13 +82,13 @@ impl Admission {
         }
         for ticket in over {
             let reason = RejectReason::Unauthorized(Unauthorized::Unknown);
-            self.send_away(ticket, CloseReason::Revoked, reason, now);
+            self.send_away(ticket, CloseReason::Revoked, reason);
         }
     }
 
     /// Ends the connections of these, and refuses those that wait. They may come back, unless they are
     /// [banned](Self::ban). Returns their number.
-    pub fn kick(&mut self, subject: &Subject, now: Instant) -> usize {
+    pub fn kick(&mut self, subject: &Subject) -> usize {
         let those = self.clients.iter().filter(|(_, client)| client.is(subject));
         let those: Vec<Ticket> = those.map(|(ticket, _)| *ticket).collect();
         let reason = || {
@@ -97,13 +97,13 @@ impl Admission {
         };
         those
             .into_iter()
-            .filter(|ticket| self.send_away(*ticket, CloseReason::Kicked, reason(), now))
+            .filter(|ticket| self.send_away(*ticket, CloseReason::Kicked, reason()))
             .count()
     }
 
     /// As [`kick`](Self::kick), and refuses all that come, until [`unban`](Self::unban). A ban lasts as long as the door.
-    pub fn ban(&mut self, subject: Subject, now: Instant) -> usize {
-        let kicked = self.kick(&subject, now);
+    pub fn ban(&mut self, subject: Subject) -> usize {
+        let kicked = self.kick(&subject);
         self.bans.0.insert(canonical(subject));
         kicked
     }
@@ -119,36 +119,16 @@ impl Admission {
     }
 
     /// Ends a connection that was taken, or refuses one that was not yet. False if it is over already.
-    fn send_away(
-        &mut self,
-        ticket: Ticket,
-        end: CloseReason,
-        refusal: RejectReason,
-        now: Instant,
-    ) -> bool {
+    fn send_away(&mut self, ticket: Ticket, end: CloseReason, refusal: RejectReason) -> bool {
         let Some(client) = self.clients.get_mut(&ticket) else {
             return false;
         };
-        if client.is_away {
-            // Its new owner sees to its end.
+        if client.is_away || client.is_taken {
             let is_ending = std::mem::replace(&mut client.is_ending, true);
             if !is_ending {
                 self.events.push_back(DoorEvent::End(ticket, end));
             }
             return !is_ending;
-        }
-        if client.is_taken {
-            let is_leaving = self
-                .leaving
-                .iter()
-                .any(|(_, leaving, _)| *leaving == ticket);
-            if is_leaving || client.is_ending {
-                return false;
-            }
-            let until = now.checked_add(LEAVE_TIME).unwrap_or(now);
-            self.leaving.push_back((until, ticket, end.clone()));
-            self.events.push_back(DoorEvent::End(ticket, end));
-            return true;
         }
         let has_said_hello = client.id.is_some();
         if has_said_hello {

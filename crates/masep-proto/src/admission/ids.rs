@@ -9,8 +9,10 @@ use crate::PeerId;
 /// The time for which a hello with an id that is in use waits for the other connection to end: a client that
 /// says `BYE` and comes back at once may be faster than its `BYE`.
 pub const GRACE: Duration = Duration::from_millis(200);
-/// The time for the end of a connection that is about to end, and for each step of one that is replaced.
+/// The time for the end of a connection that is about to end.
 const END_TIME: Duration = Duration::from_secs(1);
+/// The time for the end of one that is replaced: it is aborted in the middle.
+const REPLACE_TIME: Duration = Duration::from_secs(2);
 
 /// The ids of the connections that were taken.
 #[derive(Debug, Default)]
@@ -38,8 +40,6 @@ pub(super) enum Step {
     LastMoment,
     /// The holder was told to end.
     Ending,
-    /// The holder was aborted.
-    Aborting,
 }
 
 impl Ids {
@@ -55,7 +55,8 @@ impl Ids {
     pub(super) fn wait(&mut self, ticket: Ticket, id: PeerId, step: Step, now: Instant) {
         let time = match step {
             Step::Grace => GRACE,
-            Step::LastMoment | Step::Ending | Step::Aborting => END_TIME,
+            Step::LastMoment => END_TIME,
+            Step::Ending => REPLACE_TIME,
         };
         self.waiting.push(Waiting {
             ticket,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, HelloFailure, Phase};
+use super::{Connection, HelloFailure, Outcome, Phase};
 use crate::CloseReason;
 
 impl Connection {
@@ -114,7 +114,10 @@ impl Connection {
                 self.give_up();
             }
             Phase::Refusing => self.say_refusal(now),
-            Phase::Draining => self.give_up(),
+            Phase::Draining => match &self.outcome {
+                Outcome::Requested(reason) => self.abort(reason.clone(), now),
+                _ => self.give_up(),
+            },
             Phase::ReadingRest => self.conclude_failed_write(now),
             Phase::SendingOut => self.part(now),
             Phase::HearingOut => self.close(),

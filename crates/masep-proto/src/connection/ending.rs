@@ -8,6 +8,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::deadlines::earlier;
 use super::{Connection, HelloFailure, Outcome, Phase, action, event};
 use crate::CloseReason;
 use crate::protocol2::Bye;
@@ -15,6 +16,8 @@ use crate::tls::TlsFault;
 
 /// The time for delivering the queue and the `BYE`, where this side did not ask for the end.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// The time in which a peer that is sent away takes its last frames.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 /// The time from the write of the `BYE` until it is sent.
 const SENT_TIME: Duration = Duration::from_secs(1);
 /// The time for which the end of the peer's side is awaited.
@@ -53,6 +56,20 @@ impl Connection {
             masep.words = Some(Box::new(bye));
         }
         self.end(CloseReason::LocalBye, now);
+    }
+
+    /// Ends the connection as [`end`](Self::end), for a server whose door sends the peer away: it is
+    /// [aborted](Self::abort) if it takes more than a second. That reason counts, also where the connection is being ended
+    /// already.
+    pub fn send_away(&mut self, reason: CloseReason, now: Instant) {
+        self.end(reason.clone(), now);
+        if let Phase::Answering | Phase::Draining | Phase::ReadingRest = self.phase {
+            if let Outcome::Requested(requested) = &mut self.outcome {
+                *requested = reason;
+            }
+            self.phase_until = earlier(self.phase_until, now.checked_add(LEAVE_TIME));
+            self.note_change();
+        }
     }
 
     /// Nobody waits for the end that was asked for: its reason is settled, and what is queued has a second to go out.

@@ -276,9 +276,11 @@ impl Connection {
             self.bye = Bye::Written;
             self.said_bye(now);
         } else if self.phase == Phase::Answering {
+            let until = self.phase_until;
             self.open(now);
             if matches!(self.outcome, Outcome::Requested(_)) {
                 self.drain(now);
+                self.phase_until = until;
             }
             self.find_early_end(now);
         }

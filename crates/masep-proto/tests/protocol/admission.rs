@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use masep_proto::access::Subject;
 use masep_proto::admission::{
     Admission, Decision, DoorEvent, Duplicates, Entrance, Greet, RejectReason, Ticket, Verdict,
 };
@@ -178,29 +179,42 @@ fn several_that_wait_for_an_id_get_it_one_after_the_other() {
 }
 
 #[test]
-fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
+fn one_that_is_replaced_is_told_and_keeps_nobody_out() {
     let mut door = Door::new(&ServerLimits::default(), Duplicates::Replace);
     let (old, _) = door.client("agent");
     let (new, verdict) = door.client("agent");
     assert_eq!(verdict, Verdict::Wait);
-    assert_eq!(door.events(), [DoorEvent::Replace(old)]);
-    door.pass(Duration::from_secs(1));
-    assert_eq!(
-        door.events(),
-        [DoorEvent::Abort(old, CloseReason::Replaced)]
-    );
-    door.pass(Duration::from_secs(1));
+    assert_eq!(door.events(), [DoorEvent::End(old, CloseReason::Replaced)]);
+    door.pass(1_999 * MILLISECOND);
+    assert_eq!(door.events(), []);
+    door.pass(MILLISECOND);
     assert_eq!(door.events(), [DoorEvent::Admit(new)]);
     // The end of the old one does not free the id of its successor.
     door.admission.gone(old);
     let (third, _) = door.client("agent");
-    assert_eq!(door.events(), [DoorEvent::Replace(new)]);
+    assert_eq!(door.events(), [DoorEvent::End(new, CloseReason::Replaced)]);
     let (fourth, _) = door.client("agent");
     let events = door.events();
     assert_eq!(refusals(&events), [(third, "duplicate_id")]);
-    assert_eq!(events.last(), Some(&DoorEvent::Replace(new)));
+    assert_eq!(
+        events.last(),
+        Some(&DoorEvent::End(new, CloseReason::Replaced))
+    );
     door.admission.gone(new);
     assert_eq!(door.events(), [DoorEvent::Admit(fourth)]);
+}
+
+#[test]
+fn a_door_that_is_stopped_waits_for_nothing() {
+    let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
+    let (old, _) = door.client("agent");
+    let (new, _) = door.client("agent");
+    door.admission.stop();
+    assert_eq!(refusals(&door.events()), [(new, "stopped")]);
+    assert_eq!(door.admission.kick(&Subject::Id("agent".into())), 1);
+    assert_eq!(door.events(), [DoorEvent::End(old, CloseReason::Kicked)]);
+    door.admission.closed(old, door.now);
+    assert_eq!(door.admission.deadline(), None);
 }
 
 #[test]
@@ -223,7 +237,10 @@ fn the_host_is_asked_and_may_decide_late() {
     let (fourth, _) = door.client("another");
     door.events();
     door.admission.decide(second, Decision::Replace, door.now);
-    assert_eq!(door.events(), [DoorEvent::Replace(first)]);
+    assert_eq!(
+        door.events(),
+        [DoorEvent::End(first, CloseReason::Replaced)]
+    );
     let rejected = Rejected::new("full", "no seat");
     let no = Decision::Reject(rejected.clone());
     door.admission.decide(third, no, door.now);

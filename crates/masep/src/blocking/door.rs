@@ -214,8 +214,7 @@ fn carry_out(shared: &Arc<Shared>, decided: Decided) {
         }
         Decided::Refuse(refusal) => shared.turn_away(refusal),
         Decided::Look => shared.read_in_background(GRACE),
-        Decided::End(reason) => shared.begin_end(reason),
-        Decided::Abort(reason) => shared.abort(reason),
+        Decided::SendAway(reason) => shared.send_away(reason),
     }
 }
 

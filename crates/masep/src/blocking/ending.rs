@@ -33,6 +33,11 @@ impl Shared {
         self.end_by(|core, now| core.end_with(bye, now));
     }
 
+    /// Ends the connection for the server's door.
+    pub(super) fn send_away(self: &Arc<Self>, reason: CloseReason) {
+        self.end_by(|core, now| core.send_away(reason, now));
+    }
+
     pub(super) fn abort(self: &Arc<Self>, reason: CloseReason) {
         self.end_by(|core, now| core.abort(reason, now));
     }

@@ -31,6 +31,11 @@ impl Shared {
         self.end_by(|core, now| core.end(reason, now));
     }
 
+    /// Ends the connection for the server's door.
+    pub(crate) fn send_away(&self, reason: CloseReason) {
+        self.end_by(|core, now| core.send_away(reason, now));
+    }
+
     /// Ends the connection now, whatever is queued.
     pub(crate) fn abort(&self, reason: CloseReason) {
         self.end_by(|core, now| core.abort(reason, now));

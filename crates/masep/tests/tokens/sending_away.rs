@@ -116,15 +116,30 @@ fn an_address_is_banned(shell: Shell) {
     drop((peer, accept(&*server)));
 }
 
-/// The frames that wait for it are dropped.
+/// The frames that wait for it are dropped. It makes no difference if the server accepts others.
 fn a_peer_that_takes_nothing_is_cut_off(shell: Shell) {
-    let tokens = tokens([("one", Grant::new("one"))]);
-    let house = House::new(shell, shell, tokens.clone());
-    let mut silent = house.stream();
-    std::io::Write::write_all(&mut silent, &super::guess("one")).unwrap();
-    let connection = accept(&*house.server);
-    crate::shells::fill(&*connection);
-    tokens.replace(grants([]));
-    assert_eq!(connection.closed(), CloseReason::Revoked);
-    crate::shells::until(|| house.server.registry().len() == 0);
+    for (reason, accepts) in [
+        (CloseReason::Revoked, true),
+        (CloseReason::Revoked, false),
+        (CloseReason::Kicked, true),
+        (CloseReason::Kicked, false),
+    ] {
+        let tokens = tokens([("one", Grant::new("one"))]);
+        let house = House::new(shell, shell, tokens.clone());
+        let mut silent = house.stream();
+        std::io::Write::write_all(&mut silent, &super::guess("one")).unwrap();
+        let connection = accept(&*house.server);
+        crate::shells::fill(&*connection);
+        if !accepts {
+            house.server.stop_accepting();
+        }
+        match reason {
+            CloseReason::Kicked => {
+                assert_eq!(house.server.kick(&Subject::Id("agent".into())), 1);
+            }
+            _ => tokens.replace(grants([])),
+        }
+        assert_eq!(connection.closed(), reason);
+        crate::shells::until(|| house.server.registry().len() == 0);
+    }
 }

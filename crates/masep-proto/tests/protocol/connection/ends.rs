@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use masep_proto::connection::{Action, Connection, Event, Read, Write};
+use masep_proto::connection::{Action, Connection, Event, HelloFailure, Read, Write};
 use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
 
 use super::pair::Pair;
@@ -385,6 +385,62 @@ fn an_end_that_nobody_waits_for_takes_a_second_at_most() {
     while pair.step(false) {}
     assert_eq!(pair.engine.actions, [Action::Reset]);
     assert!(!pair.engine.core.has_said_bye());
+}
+
+#[test]
+fn a_peer_that_is_sent_away_has_a_second_for_its_last_frames_and_is_aborted_then() {
+    let sent_away = |ends_before| {
+        let mut pair = Pair::open();
+        pair.to_agent.capacity = 1;
+        pair.engine.send(b"unsent", pair.now).unwrap();
+        while pair.step(false) {}
+        if ends_before {
+            pair.engine.core.end(CloseReason::LocalBye, pair.now);
+        }
+        pair.engine.core.send_away(CloseReason::Kicked, pair.now);
+        while pair.step(false) {}
+        assert_eq!(pair.engine.reason(), None);
+        pair.now += SECOND;
+        pair
+    };
+    for ends_before in [false, true] {
+        let mut pair = sent_away(ends_before);
+        pair.engine.core.handle_timeout(pair.now);
+        while pair.step(false) {}
+        assert_eq!(pair.engine.reason(), Some(CloseReason::Kicked));
+        assert_eq!(pair.engine.actions, [Action::Reset]);
+        assert!(!pair.engine.core.has_said_bye());
+
+        let mut pair = sent_away(ends_before);
+        pair.to_agent.capacity = 1 << 20;
+        pair.settle();
+        assert_eq!(pair.agent.received, [Frame::new("unsent")]);
+        assert_eq!(pair.engine.reason(), Some(CloseReason::Kicked));
+        assert!(pair.engine.core.has_said_bye());
+    }
+}
+
+#[test]
+fn a_peer_that_is_sent_away_before_it_has_taken_our_hello_has_a_second_too() {
+    // The second one takes the hello, and not the BYE.
+    for (capacity, failure, reason) in [
+        (1, Some(HelloFailure::Closed), None),
+        (b"\x06\0engine\x03".len(), None, Some(CloseReason::Kicked)),
+    ] {
+        let mut pair = Pair::new();
+        pair.to_agent.capacity = 1;
+        pair.step(true);
+        while pair.step(false) {}
+        pair.engine.core.send_away(CloseReason::Kicked, pair.now);
+        pair.to_agent.capacity = capacity;
+        while pair.step(false) {}
+        pair.now += SECOND;
+        pair.engine.core.handle_timeout(pair.now);
+        while pair.step(false) {}
+        assert_eq!(pair.engine.failure(), failure);
+        assert_eq!(pair.engine.reason(), reason);
+        assert_eq!(pair.engine.actions, [Action::Reset]);
+    }
 }
 
 #[test]
