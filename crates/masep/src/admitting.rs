@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use masep_proto::access::{Grant, Grants};
@@ -13,14 +12,15 @@ use masep_proto::admission::{
 };
 use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
 use masep_proto::protocol2::Welcome;
+use tokio::sync::oneshot;
 
 use crate::access::{AccessRequest, Renews};
 #[cfg(feature = "unstable-bindings")]
 use crate::blocking::{Away, Detached};
 use crate::handle::SharedConnection;
-use crate::request::{Decides, Peer, Request, Requests};
+use crate::request::{Decides, Outcome, Peer, Request, Requests};
 use crate::serving::ServerSettings;
-use crate::sync::{NextLook, Notify};
+use crate::sync::{Mutex, MutexGuard, NextLook, Notify};
 use crate::tls::Acceptor;
 use crate::transport::{self, Stream};
 use crate::{Address, CloseReason, RejectReason};
@@ -96,6 +96,8 @@ pub(crate) struct DoorState<C> {
     /// Those that were given away, as long as somebody has them.
     #[cfg(feature = "unstable-bindings")]
     away: BTreeMap<Ticket, Arc<Away>>,
+    #[cfg(feature = "unstable-bindings")]
+    ended_away: Vec<(Arc<Away>, CloseReason)>,
     requests: Requests,
     /// Those about which the host's function is to be asked, when the lock is let go.
     access: Vec<AccessRequest>,
@@ -112,7 +114,6 @@ pub(crate) enum Decided {
     /// It is taken, and told this.
     Admit(Option<Box<Welcome>>, Option<Arc<Grant>>),
     Refuse(Refusal),
-    /// It may have ended: all that arrives on it is to be read.
     Look,
     SendAway(CloseReason),
 }
@@ -124,25 +125,14 @@ impl<C: SharedConnection> DoorState<C> {
             connections: BTreeMap::new(),
             #[cfg(feature = "unstable-bindings")]
             away: BTreeMap::new(),
+            #[cfg(feature = "unstable-bindings")]
+            ended_away: Vec::new(),
             requests: Requests::default(),
             access: Vec::new(),
             has_asked: false,
             next_look: NextLook::default(),
             is_stopped: false,
         }
-    }
-
-    /// A connection has arrived, which the next one may already crowd out.
-    pub(crate) fn arrive(
-        &mut self,
-        from: Option<IpAddr>,
-        entrance: Entrance,
-        connection: impl FnOnce(Ticket) -> Arc<C>,
-    ) -> (Ticket, Arc<C>, Greet) {
-        let (ticket, greet) = self.admission.arrive(from, entrance);
-        let connection = connection(ticket);
-        self.connections.insert(ticket, connection.clone());
-        (ticket, connection, greet)
     }
 
     #[cfg(feature = "unstable-bindings")]
@@ -182,14 +172,8 @@ impl<C: SharedConnection> DoorState<C> {
         (next.is_some() || self.is_stopped).then_some(next)
     }
 
-    /// Lets nobody else in. Those that were not admitted yet are refused.
-    pub(crate) fn stop(&mut self) {
-        self.is_stopped = true;
-        self.admission.stop();
-    }
-
     /// The next decision to be carried out. Questions to the host are noted.
-    pub(crate) fn next_decided<D: Admits<Connection = C>>(
+    fn next_decided<D: Admits<Connection = C>>(
         &mut self,
         door: &Arc<D>,
     ) -> Option<(Arc<C>, Decided)> {
@@ -197,7 +181,7 @@ impl<C: SharedConnection> DoorState<C> {
             let ticket = event.ticket();
             #[cfg(feature = "unstable-bindings")]
             if let (Some(away), DoorEvent::End(_, reason)) = (self.away.get(&ticket), &event) {
-                away.end(reason.clone());
+                self.ended_away.push((away.clone(), reason.clone()));
                 continue;
             }
             let Some(connection) = self.connections.get(&ticket).cloned() else {
@@ -242,8 +226,11 @@ impl<C: SharedConnection> DoorState<C> {
     }
 
     /// The news since the last call.
-    pub(crate) fn take_news(&mut self) -> DoorNews {
+    fn take_news(&mut self) -> DoorNews {
         DoorNews {
+            ended: self.requests.take_ended(),
+            #[cfg(feature = "unstable-bindings")]
+            ended_away: std::mem::take(&mut self.ended_away),
             access: std::mem::take(&mut self.access),
             has_asked: std::mem::take(&mut self.has_asked),
             is_earlier: self.next_look.hurry(self.admission.deadline()),
@@ -253,6 +240,10 @@ impl<C: SharedConnection> DoorState<C> {
 
 /// The consequences of changes for others than the connections.
 pub(crate) struct DoorNews {
+    /// These requests have an outcome.
+    ended: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    #[cfg(feature = "unstable-bindings")]
+    ended_away: Vec<(Arc<Away>, CloseReason)>,
     /// The host's function is to be asked about these.
     access: Vec<AccessRequest>,
     /// A call that waits for a request has one by now.
@@ -279,17 +270,109 @@ fn peer(
     })
 }
 
+/// The parts of a door that are the same in both shells.
+pub(crate) struct DoorParts<C> {
+    pub(crate) settings: DoorSettings,
+    state: Mutex<DoorState<C>>,
+    /// The host is asked about a connection, or will not be any more.
+    requested: Notify,
+}
+
+impl<C: SharedConnection> DoorParts<C> {
+    pub(crate) fn new(settings: DoorSettings) -> Self {
+        Self {
+            state: Mutex::new(DoorState::new(&settings)),
+            settings,
+            requested: Notify::new(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, DoorState<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A door of either shell.
 pub(crate) trait Admits: Send + Sync + Sized + 'static {
     type Connection: SharedConnection;
 
     fn now() -> Instant;
 
-    fn settings(&self) -> &DoorSettings;
+    fn parts(&self) -> &DoorParts<Self::Connection>;
 
-    /// Makes a change, and carries out the decisions that follow from it.
-    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut DoorState<Self::Connection>) -> T)
-    -> T;
+    fn settings(&self) -> &DoorSettings {
+        &self.parts().settings
+    }
+
+    /// Makes a change. The decisions that follow from it are carried out when the lock was let go.
+    fn update<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut DoorState<Self::Connection>) -> T,
+    ) -> T {
+        let mut state = self.parts().lock();
+        let answer = change(&mut state);
+        let decided: Vec<_> = std::iter::from_fn(|| state.next_decided(self)).collect();
+        let news = state.take_news();
+        drop(state);
+        for (connection, decided) in decided {
+            self.carry_out(&connection, decided);
+        }
+        self.tell(news);
+        answer
+    }
+
+    fn carry_out(&self, connection: &Arc<Self::Connection>, decided: Decided) {
+        match decided {
+            Decided::Admit(welcome, grant) => {
+                connection.info().note_grant(grant);
+                self.admit(connection, welcome.map(|welcome| *welcome));
+            }
+            Decided::Refuse(refusal) => {
+                connection.end_by(|core, now| core.turn_away(refusal, now));
+            }
+            Decided::Look => connection.look(),
+            Decided::SendAway(reason) => {
+                connection.end_by(|core, now| core.send_away(reason, now));
+            }
+        }
+    }
+
+    /// Takes a connection, which is in the registry before its peer can know, and tells the peer so.
+    fn admit(&self, connection: &Arc<Self::Connection>, welcome: Option<Welcome>);
+
+    /// A connection has arrived, which the next one may already crowd out. True if it is heard; it is refused if not.
+    fn arrive(
+        self: &Arc<Self>,
+        address: &Address,
+        entrance: Entrance,
+        connection: impl FnOnce(Visit<Self>) -> Arc<Self::Connection>,
+    ) -> (Visit<Self>, Arc<Self::Connection>, bool) {
+        let from = address.tcp().map(|address| address.ip());
+        let (visit, connection, greet) = self.update(|state| {
+            let (ticket, greet) = state.admission.arrive(from, entrance);
+            let visit = Visit {
+                door: self.clone(),
+                ticket,
+            };
+            let connection = connection(visit.clone());
+            state.connections.insert(ticket, connection.clone());
+            (visit, connection, greet)
+        });
+        let is_heard = greet == Greet::Hear;
+        if let Greet::Refuse(refusal) = greet {
+            self.carry_out(&connection, Decided::Refuse(refusal));
+        }
+        (visit, connection, is_heard)
+    }
+
+    /// Lets nobody else in. Those that were not admitted yet are refused.
+    fn stop_admitting(self: &Arc<Self>) {
+        self.update(|state| {
+            state.is_stopped = true;
+            state.admission.stop();
+        });
+        self.parts().requested.notify_waiters();
+    }
 
     /// Gives up a client, as [`Decides::hand_over`]. The stream of an async server's is its runtime's.
     #[cfg(feature = "unstable-bindings")]
@@ -297,13 +380,10 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Tells the calls that wait for a request.
-    fn requested(&self) -> &Notify;
-
     /// The next connection about which the host is asked; `None` when none comes any more. Cancel safe.
     async fn next_request(self: &Arc<Self>) -> Option<Request> {
         loop {
-            let mut requested = pin!(self.requested().notified());
+            let mut requested = pin!(self.parts().requested.notified());
             // From here on no request is missed.
             requested.as_mut().enable();
             if let Some(next) = self.update(|state| state.next_request(self)) {
@@ -323,8 +403,16 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
 
     /// Tells the news to those whom they concern, when the lock was let go.
     fn tell(&self, news: DoorNews) {
+        for (told, outcome) in news.ended {
+            // Nobody may want to know.
+            let _ = told.send(outcome);
+        }
+        #[cfg(feature = "unstable-bindings")]
+        for (away, reason) in news.ended_away {
+            away.end(reason);
+        }
         if news.has_asked {
-            self.requested().notify_one();
+            self.parts().requested.notify_one();
         }
         if news.is_earlier {
             self.hurry();
@@ -384,20 +472,23 @@ impl<D> Clone for Visit<D> {
 }
 
 impl<D: Admits> Visit<D> {
-    /// The connection has said hello: what is to be done with it at once.
-    pub(crate) fn hear_hello(&self, connection: &D::Connection) -> Option<Decided> {
+    /// The connection has said hello.
+    pub(crate) fn hello(&self, connection: &Arc<D::Connection>) {
         let said = |core: &Core| (core.peer().cloned(), core.hello().cloned());
         let (Some(id), hello) = connection.look_at(said) else {
-            return None;
+            return;
         };
         let (ticket, date) = (self.ticket, SystemTime::now());
-        self.door.ask(|admission, now| {
+        let decided = self.door.ask(|admission, now| {
             match admission.hello(ticket, &id, hello.as_ref(), now, date) {
                 Verdict::Admit => Some(Decided::Admit(None, admission.grant(ticket))),
                 Verdict::Refuse(refusal) => Some(Decided::Refuse(refusal)),
                 Verdict::Wait => None,
             }
-        })
+        });
+        if let Some(decided) = decided {
+            self.door.carry_out(connection, decided);
+        }
     }
 
     /// The connection is open, or will not be: the host may wait to be told.

@@ -1,6 +1,7 @@
 //! Handles of connections: the part of them that is the same in both shells.
 
 use std::sync::{Arc, LazyLock, Weak};
+use std::time::Instant;
 
 use masep_proto::access::Grant;
 use masep_proto::connection::Connection as Core;
@@ -31,6 +32,12 @@ pub(crate) trait SharedConnection: Send + Sync + 'static {
 
     /// Looks at the core, which is not changed.
     fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
+
+    /// This side ends the connection by a change of the core.
+    fn end_by(self: &Arc<Self>, end: impl FnOnce(&mut Core, Instant));
+
+    /// Has all read that has arrived: it may be the end.
+    fn look(self: &Arc<Self>);
 }
 
 /// The facts about a connection that do not change any more once they are known.

@@ -29,7 +29,7 @@ pub(crate) enum Asks {
 }
 
 /// The outcome of a request: the connection is open, or why it is not.
-type Outcome = Result<(), RejectReason>;
+pub(crate) type Outcome = Result<(), RejectReason>;
 
 /// A client that has said HELLO, or a hello of pymasep's protocol, and waits for the host's word: from
 /// [`Server::next_request`](crate::Server::next_request) or its [blocking twin](crate::blocking::Server::next_request).
@@ -244,6 +244,7 @@ pub(crate) struct Requests {
     asked: BTreeMap<Ticket, Asked>,
     /// Those that nobody has taken, in order of arrival.
     waiting: BTreeSet<Ticket>,
+    ended: Vec<(oneshot::Sender<Outcome>, Outcome)>,
 }
 
 struct Asked {
@@ -301,9 +302,12 @@ impl Requests {
     /// The connection is open, or there will be none.
     pub(crate) fn end(&mut self, ticket: Ticket, outcome: Outcome) {
         self.waiting.remove(&ticket);
-        if let Some(asked) = self.asked.remove(&ticket) {
-            // Nobody may want to know.
-            let _ = asked.told.send(outcome);
-        }
+        let asked = self.asked.remove(&ticket);
+        self.ended.extend(asked.map(|asked| (asked.told, outcome)));
+    }
+
+    /// Those whose outcome is to be told, which wakes others.
+    pub(crate) fn take_ended(&mut self) -> Vec<(oneshot::Sender<Outcome>, Outcome)> {
+        std::mem::take(&mut self.ended)
     }
 }

@@ -1,12 +1,13 @@
 //! The door of a server: [`Admission`], a thread that accepts, and the threads of handlers.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use masep_proto::admission::{Admission, Entrance, GRACE, Greet};
+use masep_proto::admission::{Admission, Entrance};
 use masep_proto::connection::{Connection as Core, HelloFailure};
+use masep_proto::protocol2::Welcome;
 use masep_proto::{Limit, LimitExceeded};
 
 #[cfg(feature = "unstable-bindings")]
@@ -20,23 +21,20 @@ use super::stream::{WOKEN, after, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, spawn, warn_of_scarcity};
 use crate::accepted::Arrivals;
 use crate::accepting::AcceptErrors;
-use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit};
+use crate::admitting::{Admits, DoorParts, DoorSettings, Visit};
 use crate::server::FAR;
-use crate::sync::{Mutex, MutexGuard, Notify, earlier};
+use crate::sync::earlier;
 use crate::transport::{ListeningSocket, Socket};
 use crate::{Address, Bye, CloseReason, RejectReason, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
-    settings: DoorSettings,
+    parts: DoorParts<Shared>,
     pub(super) registry: Registry,
     pub(super) handler: Option<Arc<dyn SocketHandler>>,
     threads: Arc<HandlerThreads>,
     pub(super) accepted: Arrivals<Connection>,
     _keeper: keeper::Hold,
-    state: Mutex<DoorState<Shared>>,
-    /// The host is asked about a connection, or will not be any more.
-    requested: Notify,
     /// Wakes the thread that accepts.
     wake: PipeWriter,
     is_stopped: AtomicBool,
@@ -57,15 +55,13 @@ impl Door {
             threads: Arc::default(),
             accepted: Arrivals::new(settings.most()),
             _keeper: hold,
-            state: Mutex::new(DoorState::new(&settings)),
-            requested: Notify::new(),
             wake,
             is_stopped: AtomicBool::new(false),
             #[cfg(feature = "unstable-bindings")]
             relays: Arc::default(),
-            settings,
+            parts: DoorParts::new(settings),
         });
-        door.settings.subscribe(&door)?;
+        door.settings().subscribe(&door)?;
         Ok(door)
     }
 
@@ -77,15 +73,10 @@ impl Door {
 
     /// Refuses those that were not taken yet.
     pub(super) fn close(self: &Arc<Self>) {
-        self.update(DoorState::stop);
-        self.requested.notify_waiters();
+        self.stop_admitting();
         // It was expected itself.
         self.accepted.leave();
         self.threads.close();
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, DoorState<Shared>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Accepts until the server is stopped.
@@ -96,12 +87,12 @@ impl Door {
     ) {
         let mut prefaces = Prefaces::default();
         let mut errors = AcceptErrors::new();
-        let id = &self.settings.server.endpoint.id;
+        let id = &self.settings().server.endpoint.id;
         tracing::info!(?id, "listening");
         let mut rests_until = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
             self.ask(Admission::handle_timeout);
-            let deadline = self.lock().next_look();
+            let deadline = self.parts.lock().next_look();
             let mut asked = vec![poll_fd(&woken, WOKEN)];
             asked.extend(prefaces.waiting());
             if rests_until.is_none() {
@@ -141,7 +132,7 @@ impl Door {
         let mut rest = None;
         for (entrance, listener) in listeners {
             match listener.accept() {
-                Ok((socket, address)) if self.settings.expects_preface(*entrance) => {
+                Ok((socket, address)) if self.settings().expects_preface(*entrance) => {
                     prefaces.add(self, socket, address);
                 }
                 Ok((socket, address)) => self.greet(socket, *entrance, address),
@@ -155,29 +146,22 @@ impl Door {
         if self.prepare(&socket).is_err() {
             return self.reject(&address, &RejectReason::ClosedBeforeHello);
         }
-        let (config, acceptor) = self.settings.at(entrance);
+        let (config, acceptor) = self.settings().at(entrance);
         let socket = match acceptor {
             Some(acceptor) => acceptor.wrap_socket(socket),
             None => socket,
         };
-        let from = address.tcp().map(|address| address.ip());
-        let busy_poll = self.settings.server.endpoint.socket_options.busy_poll;
+        let busy_poll = self.settings().server.endpoint.socket_options.busy_poll;
         // First: it may be refused at once, by another thread.
         self.accepted.expect();
-        let (_, shared, greet) = self.update(|state| {
-            state.arrive(from, entrance, |ticket| {
-                let visit = Visit {
-                    door: self.clone(),
-                    ticket,
-                };
-                let core = Core::accept(config.clone(), Instant::now());
-                let owner = (self.registry.clone(), Some(visit), self.handler.is_some());
-                Shared::new(core, socket, address, config.clone(), busy_poll, owner)
-            })
+        let from = address.clone();
+        let (_, shared, is_heard) = self.arrive(&from, entrance, |visit| {
+            let core = Core::accept(config.clone(), Instant::now());
+            let owner = (self.registry.clone(), Some(visit), self.handler.is_some());
+            Shared::new(core, socket, address, config.clone(), busy_poll, owner)
         });
-        match greet {
-            Greet::Hear => keeper::hear(&shared),
-            Greet::Refuse(refusal) => shared.turn_away(refusal),
+        if is_heard {
+            keeper::hear(&shared);
         }
     }
 
@@ -186,7 +170,7 @@ impl Door {
             // Other systems hand the listener's mode on.
             socket.set_nonblocking(false)?;
         }
-        self.settings.prepare(socket)
+        self.settings().prepare(socket)
     }
 
     fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
@@ -206,18 +190,6 @@ impl Door {
     }
 }
 
-fn carry_out(shared: &Arc<Shared>, decided: Decided) {
-    match decided {
-        Decided::Admit(welcome, grant) => {
-            shared.info.note_grant(grant);
-            shared.admit(welcome.map(|welcome| *welcome));
-        }
-        Decided::Refuse(refusal) => shared.turn_away(refusal),
-        Decided::Look => shared.read_in_background(GRACE),
-        Decided::SendAway(reason) => shared.send_away(reason),
-    }
-}
-
 impl Admits for Door {
     type Connection = Shared;
 
@@ -225,25 +197,12 @@ impl Admits for Door {
         Instant::now()
     }
 
-    fn settings(&self) -> &DoorSettings {
-        &self.settings
+    fn parts(&self) -> &DoorParts<Shared> {
+        &self.parts
     }
 
-    fn requested(&self) -> &Notify {
-        &self.requested
-    }
-
-    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
-        let mut state = self.lock();
-        let answer = change(&mut state);
-        let decided: Vec<_> = std::iter::from_fn(|| state.next_decided(self)).collect();
-        let news = state.take_news();
-        drop(state);
-        for (shared, decided) in decided {
-            carry_out(&shared, decided);
-        }
-        self.tell(news);
-        answer
+    fn admit(&self, connection: &Arc<Shared>, welcome: Option<Welcome>) {
+        connection.admit(welcome);
     }
 
     fn hurry(&self) {
@@ -268,7 +227,7 @@ impl Shared {
         }
     }
 
-    fn read_in_background(self: &Arc<Self>, time: Duration) {
+    pub(super) fn read_in_background(self: &Arc<Self>, time: Duration) {
         let mut state = self.lock();
         if state.has_event_loop() {
             // It is read as it comes.
@@ -281,13 +240,6 @@ impl Shared {
 }
 
 impl Visit<Door> {
-    /// The connection has said hello.
-    pub(super) fn hello(&self, shared: &Arc<Shared>) {
-        if let Some(decided) = self.hear_hello(shared) {
-            carry_out(shared, decided);
-        }
-    }
-
     /// Hands a connection out that is open: to the handler, or to a call of accept.
     pub(super) fn open(&self, first: Arc<DropGuard>) {
         let connection = Connection::of(first);

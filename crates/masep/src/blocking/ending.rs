@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::Bye;
 
 use super::TimedOut;
 use super::drive::Awaits;
 use super::shared::{Shared, State, wait_while};
 use crate::CloseReason;
+use crate::handle::SharedConnection as _;
 use crate::sync::{Instant, thread};
 
 impl Shared {
@@ -33,11 +33,6 @@ impl Shared {
         self.end_by(|core, now| core.end_with(bye, now));
     }
 
-    /// Ends the connection for the server's door.
-    pub(super) fn send_away(self: &Arc<Self>, reason: CloseReason) {
-        self.end_by(|core, now| core.send_away(reason, now));
-    }
-
     pub(super) fn abort(self: &Arc<Self>, reason: CloseReason) {
         self.end_by(|core, now| core.abort(reason, now));
     }
@@ -45,20 +40,6 @@ impl Shared {
     /// Ends the connection because a frame that was taken out is lost. However it has ended meanwhile, that is the reason.
     pub(super) fn lose(self: &Arc<Self>, reason: CloseReason) {
         self.end_by(|core, now| core.lose(reason, now));
-    }
-
-    /// This side ends the connection by a change of the core.
-    fn end_by(self: &Arc<Self>, end: impl FnOnce(&mut Core, Instant)) {
-        self.change(|state, now| {
-            state.note_own_end();
-            end(&mut state.core, now);
-            // Another reason than it told of: frames were lost behind an end.
-            if let (Some(told), Some(reason)) = (self.ended.get(), state.core.reason())
-                && told != reason
-            {
-                let _ = self.lost.set(reason.clone());
-            }
-        });
     }
 
     /// Waits until the peer was told of the end, and drives the connection there.

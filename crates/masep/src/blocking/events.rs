@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use masep_proto::admission::Refusal;
 use masep_proto::connection::Event;
 use masep_proto::protocol2::Welcome;
 
@@ -42,10 +41,6 @@ impl Shared {
         if late.is_some() {
             self.registry.remove(&self.info);
         }
-    }
-
-    pub(super) fn turn_away(self: &Arc<Self>, refusal: Refusal) {
-        self.change(|state, now| state.core.turn_away(refusal, now));
     }
 
     /// Takes the events of the core, and their consequences for the threads of this connection.

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use masep_proto::admission::GRACE;
 use masep_proto::connection::{Batch, Config, Connection as Core, Event};
 
 use super::Registry;
@@ -187,6 +188,23 @@ impl SharedConnection for Shared {
 
     fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         look(&self.lock().core)
+    }
+
+    fn end_by(self: &Arc<Self>, end: impl FnOnce(&mut Core, Instant)) {
+        self.change(|state, now| {
+            state.note_own_end();
+            end(&mut state.core, now);
+            // Another reason than it told of: frames were lost behind an end.
+            if let (Some(told), Some(reason)) = (self.ended.get(), state.core.reason())
+                && told != reason
+            {
+                let _ = self.lost.set(reason.clone());
+            }
+        });
+    }
+
+    fn look(self: &Arc<Self>) {
+        self.read_in_background(GRACE);
     }
 }
 

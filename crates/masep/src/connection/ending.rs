@@ -1,15 +1,15 @@
 //! The end of a connection: by calls, by a task that is dropped, and how it is told.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
-use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::Bye;
 
 use super::shared::{Shared, State, now};
 use crate::CloseReason;
+use crate::handle::SharedConnection as _;
 
 impl Shared {
     /// Ends the connection without waiting for anything: the peer is told if the stream takes that now.
@@ -27,28 +27,13 @@ impl Shared {
     }
 
     /// Ends the connection when the queue was sent.
-    pub(crate) fn end(&self, reason: CloseReason) {
+    pub(crate) fn end(self: &Arc<Self>, reason: CloseReason) {
         self.end_by(|core, now| core.end(reason, now));
     }
 
-    /// Ends the connection for the server's door.
-    pub(crate) fn send_away(&self, reason: CloseReason) {
-        self.end_by(|core, now| core.send_away(reason, now));
-    }
-
     /// Ends the connection now, whatever is queued.
-    pub(crate) fn abort(&self, reason: CloseReason) {
+    pub(crate) fn abort(self: &Arc<Self>, reason: CloseReason) {
         self.end_by(|core, now| core.abort(reason, now));
-    }
-
-    /// Changes the core, and has the task see to what follows.
-    fn end_by(&self, change: impl FnOnce(&mut Core, Instant)) {
-        let mut locked = self.lock();
-        change(&mut locked.core, now());
-        if locked.core.is_aborted() {
-            self.set_aborted();
-        }
-        locked.wake_task();
     }
 
     /// Frames are none of the handler's from here on. Called with the lock held.
@@ -62,13 +47,6 @@ impl Shared {
         self.is_aborted.load(Ordering::Acquire)
     }
 
-    /// Has what arrived read now: perhaps it is the end.
-    pub(crate) fn look(&self) {
-        let mut locked = self.lock();
-        locked.task.reads = true;
-        locked.wake_task();
-    }
-
     /// The reason for which the connection has ended, as far as it is settled.
     pub(crate) fn end_reason(&self) -> CloseReason {
         let locked = self.lock();
@@ -77,12 +55,12 @@ impl Shared {
     }
 
     /// Ends the connection when the queue was sent, and tells the peer why if it can be told.
-    pub(crate) fn end_with(&self, bye: Bye) {
+    pub(crate) fn end_with(self: &Arc<Self>, bye: Bye) {
         self.end_by(|core, now| core.end_with(bye, now));
     }
 
     /// Ends the connection because a frame that was taken out is lost.
-    pub(crate) fn lose(&self, reason: CloseReason) {
+    pub(crate) fn lose(self: &Arc<Self>, reason: CloseReason) {
         self.end_by(|core, now| core.lose(reason, now));
     }
 

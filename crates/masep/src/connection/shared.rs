@@ -196,4 +196,19 @@ impl SharedConnection for Shared {
         locked.release();
         seen
     }
+
+    fn end_by(self: &Arc<Self>, end: impl FnOnce(&mut Core, Instant)) {
+        let mut locked = self.lock();
+        end(&mut locked.core, now());
+        if locked.core.is_aborted() {
+            self.set_aborted();
+        }
+        locked.wake_task();
+    }
+
+    fn look(self: &Arc<Self>) {
+        let mut locked = self.lock();
+        locked.task.reads = true;
+        locked.wake_task();
+    }
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
-use masep_proto::admission::{Entrance, Greet};
+use masep_proto::admission::Entrance;
 use masep_proto::connection::Connection as Core;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -73,7 +73,7 @@ impl<H: SocketHandler> ServerTask<H> {
 
     /// A connection has come, with or without a header of the PROXY protocol in front of it.
     fn arrive(self, transport: impl Transport, entrance: Entrance, address: Address) {
-        if !self.door.settings.expects_preface(entrance) {
+        if !self.door.settings().expects_preface(entrance) {
             return self.begin(transport, entrance, address);
         }
         // Without a place it is closed: as many have not said where they come from as may.
@@ -90,7 +90,7 @@ impl<H: SocketHandler> ServerTask<H> {
         place: OwnedSemaphorePermit,
     ) {
         let mut stopped = self.door.stopped.subscribe();
-        let time = self.door.settings.server.endpoint.limits.hello_time;
+        let time = self.door.settings().server.endpoint.limits.hello_time;
         let mut preface = Preface::default();
         let heard = timeout(time, async {
             loop {
@@ -132,13 +132,13 @@ impl<H: SocketHandler> ServerTask<H> {
         entrance: Entrance,
         address: Address,
     ) -> Option<(Keeper, Visit<Door>)> {
-        let (door, settings) = (&self.door, &self.door.settings);
+        let (door, settings) = (&self.door, self.door.settings());
         settings.prepare(&transport).ok()?;
         let (config, acceptor) = settings.at(entrance);
         let core = Core::accept(config.clone(), now());
-        let from = address.tcp().map(|address| address.ip());
         let endpoint = &settings.server.endpoint;
         let (delivery, busy_poll) = (endpoint.delivery(), endpoint.socket_options.busy_poll);
+        let from = address.clone();
         let shared = match acceptor {
             Some(acceptor) => {
                 let transport = acceptor.wrap(transport);
@@ -146,14 +146,7 @@ impl<H: SocketHandler> ServerTask<H> {
             }
             None => Shared::new(core, transport, address, delivery, busy_poll),
         };
-        let (ticket, shared, greet) = door.update(|state| state.arrive(from, entrance, |_| shared));
-        if let Greet::Refuse(refusal) = greet {
-            shared.lock().core.turn_away(refusal, now());
-        }
-        let visit = Visit {
-            door: door.clone(),
-            ticket,
-        };
+        let (visit, shared, _) = door.arrive(&from, entrance, |_| shared);
         let membership = Membership {
             registry: door.registry.clone(),
             visit: Some(visit.clone()),
@@ -199,10 +192,7 @@ impl<H: SocketHandler> ServerTask<H> {
 async fn greet(keeper: &mut Keeper, visit: &Visit<Door>) -> Result<(), RejectReason> {
     let greeted = match keeper.hello().await {
         Ok(()) => {
-            let connection = keeper.shared();
-            if let Some(decided) = visit.hear_hello(connection) {
-                visit.door.carry_out(connection, decided);
-            }
+            visit.hello(keeper.shared());
             keeper.open().await
         }
         Err(failure) => Err(failure),

@@ -4,9 +4,11 @@
 use std::future::Future;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use masep::access::Subject;
 use masep::transport::Stream;
 use masep::transport::memory::{self, MemoryTransport};
 use masep::{
@@ -70,6 +72,36 @@ async fn with_a_turn_kept() -> (Server, Peer, Connection) {
         assert_eq!(received, Ok(Frame::new(vec![number])));
     }
     (server, peer, connection)
+}
+
+/// A waker that calls the server.
+struct Calls(Arc<Server>, mpsc::UnboundedSender<()>);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        assert_eq!(self.0.bans(), []);
+        self.1.send(()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_woken_by_a_kick_may_call_the_server() {
+    let (server, connection, _peer) = connected(Limits::default()).await;
+    let full = vec![7; 60_000];
+    while connection.try_send(full.clone()).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let (woken, mut is_woken) = mpsc::unbounded_channel();
+    let server = Arc::new(server);
+    let waker = Arc::new(Calls(server.clone(), woken)).into();
+    let mut send = pin!(connection.send(full));
+    assert!(
+        send.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    std::thread::spawn(move || server.kick(&Subject::Id("agent".into())));
+    soon(is_woken.recv()).await.unwrap();
 }
 
 #[tokio::test]

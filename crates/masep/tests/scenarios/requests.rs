@@ -1,5 +1,9 @@
 //! A host that is asked about its clients, and what clients say of themselves.
 
+use std::future::Future as _;
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use masep_proto::protocol2::{kind, preamble};
 
 use crate::directory::Directory;
 use crate::shells::{
-    Client, Options, Peer, Says, Server, Shell, accept, frame, listen, masep2, of_each_pair,
+    Client, Options, Peer, SOON, Says, Server, Shell, accept, frame, listen, masep2, of_each_pair,
     of_each_shell,
 };
 
@@ -26,6 +30,7 @@ of_each_shell! {
     a_client_that_leaves_before_the_verdict_leaves_nothing
     frames_of_a_client_that_waits_for_nothing_come_with_it
     a_host_is_asked_about_pymaseps_peers_too_if_it_wants
+    one_who_waits_for_an_outcome_may_call_the_server_when_woken
     requests_end_with_the_server
     requests_that_nobody_decides_end_with_the_server_too
     a_token_goes_where_nobody_else_can_read_it
@@ -66,6 +71,31 @@ fn rejected(connected: JoinHandle<Connected>) -> Rejected {
         }) => *rejected,
         other => panic!("{other:?}"),
     }
+}
+
+/// A waker that calls the server.
+struct Calls(Arc<dyn Server>, mpsc::Sender<()>);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        assert_eq!(self.0.bans(), []);
+        self.1.send(()).unwrap();
+    }
+}
+
+fn one_who_waits_for_an_outcome_may_call_the_server_when_woken(shell: Shell) {
+    let server = Arc::from(server(shell, ServerLimits::default()));
+    let (first, request) = asks(shell, "agent", &*server, Says::default());
+    request.admit(None).wait().unwrap();
+    let _first = first.join().unwrap().unwrap();
+    let (second, request) = asks(shell, "agent", &*server, Says::default());
+    let mut admitting = pin!(request.admit(None));
+    let (woken, is_woken) = mpsc::channel();
+    let waker = Arc::new(Calls(server, woken)).into();
+    let polled = admitting.as_mut().poll(&mut Context::from_waker(&waker));
+    assert_eq!(polled, Poll::Pending);
+    is_woken.recv_timeout(SOON).unwrap();
+    assert_eq!(rejected(second).code, "duplicate_id");
 }
 
 fn host_and_client_tell_each_other_what_they_have_to(of_server: Shell, of_client: Shell) {

@@ -99,7 +99,7 @@ impl Door {
         self: &Arc<Self>,
         ticket: Ticket,
     ) -> Option<io::Result<Detached>> {
-        let shared = self.lock().get(ticket).cloned()?;
+        let shared = self.parts().lock().get(ticket).cloned()?;
         let (stream, heard) = match shared.detach(&self.relays)? {
             Ok(detached) => detached,
             Err(error) => return Some(Err(error)),
