@@ -3,7 +3,7 @@
 
 use masep::table::{Absence, Cause, Event, How};
 use masep::{Action, Player, Protocols, Role, Table};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
 use crate::players::{self, tick};
@@ -116,4 +116,21 @@ async fn a_player_comes_back_in_the_thread_of_its_table() {
     timeout(SOON, game)
         .await
         .expect("the game comes to its end");
+}
+
+/// The host waits for nothing, and asks again and again what has happened.
+#[tokio::test(flavor = "current_thread")]
+async fn a_turn_has_its_time_though_the_host_calls_all_the_time() {
+    let rules = Table::builder(GAME).seats(["red"]).clock(per_turn(30));
+    let table = rules.misses(1).bind("127.0.0.1:0").await.unwrap();
+    let _ann = play(join(&table, "ann", Protocols::Masep2, Role::Actor), true);
+    let game = async {
+        table.filled().await.unwrap();
+        let _turn = table.open(["red"], |_| state(SILENT)).unwrap();
+        let is_asleep = |event: &Event| matches!(event, Event::Asleep(_));
+        while !table.events().iter().any(is_asleep) {
+            yield_now().await;
+        }
+    };
+    timeout(SOON, game).await.expect("the turn has an end");
 }

@@ -4,9 +4,10 @@ use std::thread;
 use std::time::Instant;
 
 use masep::player::Event as Told;
-use masep::table::{Cause, Event, How, TableError, TurnTime};
+use masep::table::{Cause, Event, How, Seat, SeatState, TableError, TurnTime};
 use masep::{Action, Protocols};
 
+use crate::agents::seated;
 use crate::players::{self, end, next_turn, play, play_with, player, playing, tick};
 use crate::shells::{SOON, Shell, of_each_pair, of_each_shell};
 use crate::{BOTH, builder, made, ms, per_turn, plays, state};
@@ -19,6 +20,7 @@ of_each_pair! {
 
 of_each_shell! {
     clocks_and_the_door_go_on_while_the_host_thinks
+    a_turn_has_its_time_though_the_host_does_something_else
     an_answer_is_in_time_though_the_host_looks_late
 }
 
@@ -154,6 +156,19 @@ fn clocks_and_the_door_go_on_while_the_host_thinks(shell: Shell) {
         thread::yield_now();
     }
     drop(turn);
+}
+
+fn a_turn_has_its_time_though_the_host_does_something_else(shell: Shell) {
+    let (table, _ann, _ben) = seated(shell, builder().clock(per_turn(30)).misses(1));
+    // It has thought for a while.
+    thread::sleep(ms(20));
+    let _turn = table.open(&["red", "blue"], |_| state(1)).unwrap();
+    let patience = Instant::now() + SOON;
+    let is_asleep = |seat: &Seat| seat.state() == SeatState::Asleep;
+    while !table.seats().iter().all(is_asleep) {
+        assert!(Instant::now() < patience);
+        thread::yield_now();
+    }
 }
 
 /// While a call asks, it reads the connections itself. An answer to a turn for which the host does not wait yet must be known
