@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::Instant;
 
@@ -33,7 +33,8 @@ struct Queue {
 pub(super) struct PeerWaker {
     key: PeerKey,
     is_queued: AtomicBool,
-    ready: Arc<Ready>,
+    /// Not kept alive: it holds those that wait in it.
+    ready: Weak<Ready>,
 }
 
 impl Ready {
@@ -46,7 +47,7 @@ impl Ready {
         Arc::new(PeerWaker {
             key,
             is_queued: AtomicBool::new(false),
-            ready: self.clone(),
+            ready: Arc::downgrade(self),
         })
     }
 
@@ -88,7 +89,10 @@ impl Wake for PeerWaker {
         if self.is_queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut queue = self.ready.lock();
+        let Some(ready) = self.ready.upgrade() else {
+            return;
+        };
+        let mut queue = ready.lock();
         queue.woken.push_back((self.clone(), now()));
         let driver = queue.driver.take();
         drop(queue);
@@ -127,5 +131,15 @@ mod tests {
         assert!(ready.pop_this(PeerKey(1)).is_some());
         assert_eq!(ready.pop().map(|(key, _)| key), Some(PeerKey(2)));
         assert!(ready.len() == 0 && ready.pop().is_none());
+    }
+
+    #[test]
+    fn one_that_waits_does_not_outlive_its_table() {
+        let ready = Arc::new(Ready::default());
+        let waker = ready.waker(DOOR);
+        waker.wake_by_ref();
+        let left = (Arc::downgrade(&ready), Arc::downgrade(&waker));
+        drop((ready, waker));
+        assert_eq!((left.0.strong_count(), left.1.strong_count()), (0, 0));
     }
 }
