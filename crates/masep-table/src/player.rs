@@ -310,11 +310,11 @@ impl Session {
         self.retry(reason, Duration::ZERO, now, random);
     }
 
-    /// Begins to count attempts anew behind a connection that has lived for longer than any wait is.
+    /// Begins to count attempts anew behind a connection that has lasted.
     fn count_life(&mut self, now: Instant) {
         let lived = now.saturating_duration_since(self.opened_at);
         let moved = self.lost_at.checked_add(lived);
-        self.lost_at = match moved.filter(|_| lived < self.part.backoff.longest) {
+        self.lost_at = match moved.filter(|_| !self.part.backoff.has_lasted(lived)) {
             Some(moved) => moved,
             None => {
                 self.attempts = 0;

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+/// A connection that lives for so long was of use.
+const LASTING: Duration = Duration::from_secs(1);
+
 /// Attempts to connect, one after another: each waits twice as long as the one before, less a part by chance, so that
-/// players who were lost together do not come back together. A connection that lives for less than the longest wait is one
-/// attempt more.
+/// players who were lost together do not come back together. A connection that lives for less than a second, or than the
+/// longest wait if that is shorter, is one attempt more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// Before the second attempt. Default 100 ms.
@@ -27,6 +30,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// True if a connection that has lived for so long begins a new count. A server that takes each player and sends it away
+    /// does so sooner, over any network.
+    pub(super) fn has_lasted(&self, lived: Duration) -> bool {
+        lived >= self.longest.min(LASTING)
+    }
+
     /// The time to wait behind so many attempts: between half of it and all, by this number.
     pub fn wait(&self, attempts: u32, random: u64) -> Duration {
         let doubled = self.first.saturating_mul(1 << attempts.min(30));

@@ -351,15 +351,29 @@ fn a_server_that_ends_each_connection_at_once_is_met_less_and_less_often() {
     assert_eq!(waits[..3], [millis(100), millis(200), millis(400)]);
     assert_eq!(waits.last(), Some(&millis(4_000)));
     assert!(now - begun <= millis(61_000), "{waits:?}");
+}
 
-    // Connections that last are counted anew, however often they are lost.
-    let mut session = Session::new(session.part().clone(), now);
+/// The longest wait is a minute, and connections last for less.
+#[test]
+fn behind_a_connection_that_was_of_use_attempts_are_counted_anew() {
+    let mut part = session().part().clone();
+    part.backoff.longest = Duration::from_secs(60);
+    let mut now = Instant::now();
+    let mut session = Session::new(part, now);
     for _ in 0..100 {
+        for _ in 0..3 {
+            session.failed("nobody is there", now, u64::MAX);
+            let Step::Wait(until) = session.step(now) else {
+                panic!("{:?}", session.end());
+            };
+            now = until;
+        }
         session.opened(Some(&of_a_table()), now);
-        now += millis(4_000);
-        session.closed(failed(), now, u64::MAX);
-        now += millis(100);
-        assert_eq!(session.step(now), Step::Connect);
+        now += Duration::from_secs(1);
+        session.closed(Closed::Lost(String::new()), now, u64::MAX);
+        let first = now + Duration::from_millis(100);
+        assert_eq!(session.step(now), Step::Wait(first));
+        now = first;
     }
 }
 
