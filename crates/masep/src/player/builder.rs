@@ -8,6 +8,7 @@ use masep_table::player::{Backoff, Part, Session};
 use super::playing::Playing;
 use crate::connecting::connecting_calls;
 use crate::endpoint::Endpoint;
+use crate::random::random_u64;
 use crate::{ConnectionString, IntoTarget, InvalidAddress};
 
 /// Configures a [`Player`](super::Player).
@@ -82,6 +83,7 @@ impl PlayerBuilder {
             target: address.into_target()?,
             options: self,
             client: None,
+            random: Box::new(random_u64),
         })
     }
 

@@ -4,13 +4,16 @@ use std::time::Instant;
 
 use masep_proto::protocol2::{Notice, Rejected};
 use masep_proto::tls::TlsFault;
-use masep_proto::{Frame, HelloError, Message, Value};
+use masep_proto::{Encoding, Frame, HelloError, Value};
 use masep_table::TurnData;
 use masep_table::player::{Closed, Event, Session, Step, Turn};
 
 use super::PlayerBuilder;
 use crate::endpoint::Endpoint;
 use crate::{CloseReason, ConnectError, ConnectErrorKind, SendError, Target, Welcome};
+
+/// The outcome of a wait for the next thing on a connection.
+pub(crate) type Received = Result<Result<Frame, Notice>, CloseReason>;
 
 /// A thing that a player is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,59 +30,86 @@ pub(crate) struct Playing<C> {
     pub(crate) target: Target,
     pub(crate) options: PlayerBuilder,
     pub(crate) client: Option<C>,
+    /// The numbers by which attempts of many players are spread.
+    pub(crate) random: Box<dyn FnMut() -> u64 + Send + Sync>,
 }
 
 impl<C: PlayerClient> Playing<C> {
     /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
     /// there.
-    pub(crate) fn take_newer(&mut self, now: impl Fn() -> Instant) {
-        while self.session.has_turn() && self.try_take(&now) {}
+    pub(crate) fn take_newer(&mut self) {
+        while self.session.has_turn() && self.try_take() {}
     }
 
     /// Takes the rest of what was read.
-    fn take_read(&mut self, now: &impl Fn() -> Instant) {
-        while self.client.as_ref().is_some_and(C::has_read_more) && self.try_take(now) {}
+    fn take_read(&mut self) {
+        while self.client.as_ref().is_some_and(C::has_read_more) && self.try_take() {}
     }
 
     /// The next turn, if one has come.
-    pub(crate) fn next_turn(&mut self, now: impl Fn() -> Instant) -> Option<Turn> {
-        self.take_read(&now);
-        self.session.next_turn(now())
+    pub(crate) fn next_turn(&mut self) -> Option<Turn> {
+        self.take_read();
+        self.session.next_turn(C::now())
     }
 
     /// The next thing that has happened, or else the next turn.
-    pub(crate) fn next_told(&mut self, now: impl Fn() -> Instant) -> Option<Told> {
-        self.take_read(&now);
-        let event = self.session.poll_event().map(Told::Event);
-        event.or_else(|| self.session.next_turn(now()).map(Told::Turn))
+    pub(crate) fn next_told(&mut self) -> Option<Told> {
+        self.take_read();
+        let event = self.next_event().map(Told::Event);
+        event.or_else(|| self.session.next_turn(C::now()).map(Told::Turn))
+    }
+
+    /// The next thing that has happened.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.session.poll_event()
+    }
+
+    /// The next thing to do.
+    pub(crate) fn step(&mut self) -> Step {
+        self.session.step(C::now())
     }
 
     /// Takes a frame that has arrived. False if there is none.
-    fn try_take(&mut self, now: &impl Fn() -> Instant) -> bool {
-        let frame = match &self.client {
-            Some(client) if self.session.step(now()) == Step::Talk => client.try_recv(),
-            _ => None,
-        };
-        frame.map(|frame| self.take(frame, now())).is_some()
+    fn try_take(&mut self) -> bool {
+        let is_open = self.step() == Step::Talk;
+        let client = self.client.as_ref().filter(|_| is_open);
+        let frame = client.and_then(C::try_recv);
+        frame.map(|frame| self.take(frame)).is_some()
     }
 
     /// Takes in a frame that has arrived, and the notices that came before it. Bytes that are no message are passed over.
-    pub(crate) fn take(&mut self, frame: Frame, now: Instant) {
+    fn take(&mut self, frame: Frame) {
         let Some(client) = &self.client else {
             return;
         };
         while let Some(notice) = client.try_notice() {
             self.session.noticed(&notice);
         }
-        if let Some((message, turn)) = client.decode(frame) {
-            self.session.received(message, turn, now);
+        if let Ok((message, turn)) = client.encoding().decode_in_turn(frame) {
+            let turn = turn.as_deref().and_then(TurnData::from_cbor);
+            self.session.received(message, turn, C::now());
+        }
+    }
+
+    /// Takes the outcome of a wait for the next thing on the connection.
+    pub(crate) fn received(&mut self, received: Received) {
+        match received {
+            Ok(Ok(frame)) => self.take(frame),
+            Ok(Err(notice)) => self.session.noticed(&notice),
+            Err(reason) => self.lose(reason),
         }
     }
 
     /// The connection has ended.
-    pub(crate) fn lose(&mut self, reason: CloseReason, now: Instant, random: u64) {
+    fn lose(&mut self, reason: CloseReason) {
         self.client = None;
-        lose(&mut self.session, reason, now, random);
+        let closed = match reason {
+            CloseReason::PeerBye => Closed::Bye,
+            CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
+            CloseReason::Rejected => return self.refused("refused", &reason),
+            reason => Closed::Lost(reason.to_string()),
+        };
+        self.session.closed(closed, C::now(), (self.random)());
     }
 
     /// An attempt to connect begins: the settings of its client.
@@ -89,15 +119,40 @@ impl<C: PlayerClient> Playing<C> {
         self.options.endpoint(self.session.resume())
     }
 
-    /// The attempt has succeeded.
-    pub(crate) fn connected(&mut self, client: C, now: Instant) {
-        self.session.opened(client.welcome().as_ref(), now);
-        self.client = Some(client);
+    /// Takes what has come of an attempt to connect.
+    pub(crate) fn attempted(&mut self, attempted: Result<C, ConnectError>) {
+        let error = match attempted {
+            Ok(client) => {
+                self.session.opened(client.welcome().as_ref(), C::now());
+                self.client = Some(client);
+                return;
+            }
+            Err(error) => error,
+        };
+        match &error.kind {
+            ConnectErrorKind::Rejected(rejected) => {
+                let (now, random) = (C::now(), (self.random)());
+                self.session.refused((**rejected).clone(), now, random);
+            }
+            ConnectErrorKind::OtherProtocol(_) => self.refused("version", &error),
+            // Another attempt would end as this one.
+            ConnectErrorKind::TlsSettings(_)
+            | ConnectErrorKind::Token(_)
+            | ConnectErrorKind::Hello(HelloError::Own(_)) => self.refused("settings", &error),
+            ConnectErrorKind::Tls(fault @ TlsFault::Certificate(_)) => {
+                self.refused(fault.as_str(), &error);
+            }
+            _ => {
+                let random = (self.random)();
+                self.session.failed(error.to_string(), C::now(), random);
+            }
+        }
     }
 
-    /// The attempt has failed.
-    pub(crate) fn failed(&mut self, error: &ConnectError, now: Instant, random: u64) {
-        fail(&mut self.session, error, now, random);
+    /// The server does not take this client, as this side knows without its word.
+    fn refused(&mut self, code: &str, why: &impl ToString) {
+        let rejected = Rejected::new(code, why.to_string());
+        self.session.refused(rejected, C::now(), (self.random)());
     }
 
     /// Answers the turn that was given last: its number. `None` if there is nothing to answer.
@@ -131,6 +186,8 @@ impl<C: PlayerClient> Playing<C> {
 
 /// The client of a player, of either shell. No call waits.
 pub(crate) trait PlayerClient {
+    fn now() -> Instant;
+
     /// The next frame, if one has arrived.
     fn try_recv(&self) -> Option<Frame>;
 
@@ -142,14 +199,17 @@ pub(crate) trait PlayerClient {
     /// The server's words when it took this client, if its protocol has any.
     fn welcome(&self) -> Option<Welcome>;
 
-    /// The message in a frame, and the data of its turn beside it. `None` for bytes that are no message.
-    fn decode(&self, frame: Frame) -> Option<(Message, Option<TurnData>)>;
+    fn encoding(&self) -> &Encoding;
 }
 
 /// This trait for a shell's client, and those of its player.
 macro_rules! player_traits {
     ($player:ty, $client:ty) => {
         impl $crate::player::PlayerClient for $client {
+            fn now() -> std::time::Instant {
+                now()
+            }
+
             fn try_recv(&self) -> Option<masep_proto::Frame> {
                 self.connection().try_recv().ok()
             }
@@ -166,13 +226,8 @@ macro_rules! player_traits {
                 self.connection().welcome()
             }
 
-            fn decode(
-                &self,
-                frame: masep_proto::Frame,
-            ) -> Option<(masep_proto::Message, Option<masep_table::TurnData>)> {
-                let (message, turn) = self.connection().encoding().decode_in_turn(frame).ok()?;
-                let turn = turn.as_deref().and_then(masep_table::TurnData::from_cbor);
-                Some((message, turn))
+            fn encoding(&self) -> &masep_proto::Encoding {
+                self.connection().encoding()
             }
         }
 
@@ -189,9 +244,78 @@ macro_rules! player_traits {
 
 pub(crate) use player_traits;
 
-/// The calls that the players of both shells have, which do not wait.
+/// The documentation of what only a call of the shell with `async` does.
+macro_rules! of_async {
+    ($_async:ident $text:literal) => {
+        concat!("\n", $text, "\n")
+    };
+}
+
+pub(crate) use of_async;
+
+/// The calls of the players of both shells, and their way through the steps of a session. A shell has a `Waiting`,
+/// `TimedOut`, and a player's `dial`, `send` and `part`; the one in which these wait gives `async` and `await`.
 macro_rules! player_calls {
-    () => {
+    ($($async:ident $await:ident)?) => {
+        /// The next turn; `None` when the part is over, of which [`end`](Self::end) has the reason. Connects where there is no
+        /// connection, again and again until the [patience](crate::player::Backoff::patience) is over.
+        ///
+        /// If several observations have arrived, it gives the newest, and each end of an episode. A question is over with
+        /// the next turn: an action that comes later is for that turn. A player that has missed too many turns is asked too,
+        /// though nothing waits for it: an answer brings it back into the game.
+        $(#[doc = crate::player::of_async!($async
+            "Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.")])?
+        pub $($async)? fn next_turn(&mut self) -> Option<Turn> {
+            self.playing.take_newer();
+            let found = self.find(Waiting::default(), Playing::next_turn)$(.$await)?;
+            found.unwrap_or(None)
+        }
+
+        /// The next turn, or the next thing that has happened: for programs that tell of losses when they happen.
+        /// `None` when the part is over and all was told.
+        $(#[doc = crate::player::of_async!($async "Cancel safe: as [`next_turn`](Self::next_turn).")])?
+        #[allow(clippy::should_implement_trait, reason = "it waits")]
+        pub $($async)? fn next(&mut self) -> Option<Told> {
+            self.playing.take_newer();
+            let found = self.find(Waiting::default(), Playing::next_told)$(.$await)?;
+            found.unwrap_or(None)
+        }
+
+        /// The next thing that has happened, while the user thinks about a turn: a lost connection is made anew meanwhile.
+        /// `None` when the part is over and all was told. Turns that come wait.
+        $(#[doc = crate::player::of_async!($async "Cancel safe: as [`next_turn`](Self::next_turn).")])?
+        pub $($async)? fn event(&mut self) -> Option<Event> {
+            let found = self.find(Waiting::default(), Playing::next_event)$(.$await)?;
+            found.unwrap_or(None)
+        }
+
+        /// Answers the turn that [`next_turn`](Self::next_turn) gave last. If the connection is lost, the answer goes out when
+        /// the engine asks again. The next turn tells whether it counted ([`Turn::last`]), and so do [`events`](Self::events).
+        ///
+        /// Returns false, and sends nothing, if that turn was no question or has been answered.
+        $(#[doc = crate::player::of_async!($async
+            "Cancel safe: the first poll has answered; a message that did not go out goes with the next call.")])?
+        ///
+        /// # Errors
+        /// [`SendError::Encode`] and [`SendError::TooLarge`] for an action that this engine cannot be sent. The turn can still
+        /// be answered.
+        pub $($async)? fn act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
+            let Some(turn) = self.playing.begin_answer(action) else {
+                return Ok(false);
+            };
+            let sent = self.send()$(.$await)?;
+            self.playing.end_answer(turn, sent)
+        }
+
+        /// Leaves the game: the seat is given up. The connection ends.
+        $(#[doc = crate::player::of_async!($async
+            "Cancel safe: a call that is dropped has left, and its connection ends with a `BYE`.")])?
+        pub $($async)? fn leave(&mut self) -> End {
+            self.playing.session.leave();
+            self.part()$(.$await)?;
+            self.playing.session.end().cloned().unwrap_or(End::Finished)
+        }
+
         /// True if the turn that was given last waits for [`act`](Self::act).
         pub const fn is_asked(&self) -> bool {
             self.playing.session.asked().is_some()
@@ -205,7 +329,7 @@ macro_rules! player_calls {
         /// The things that have happened since the last call, in order: connections, losses, answers that did not count. The
         /// latest 256 are kept.
         pub fn events(&mut self) -> Vec<Event> {
-            std::iter::from_fn(|| self.playing.session.poll_event()).collect()
+            std::iter::from_fn(|| self.playing.next_event()).collect()
         }
 
         /// The text with which another process gets the seat, at the same life of the engine. Secret. `None` before the
@@ -218,46 +342,44 @@ macro_rules! player_calls {
         pub fn connection(&self) -> Option<&Connection> {
             self.playing.client.as_ref().map(Client::connection)
         }
+
+        /// Goes on until there is something, or nothing more to be done.
+        $($async)? fn find<T>(
+            &mut self,
+            waiting: Waiting,
+            mut find: impl FnMut(&mut Playing<Client>) -> Option<T>,
+        ) -> Result<Option<T>, TimedOut> {
+            loop {
+                if let Some(found) = find(&mut self.playing) {
+                    return Ok(Some(found));
+                }
+                match self.playing.step() {
+                    Step::Connect => {
+                        let attempted = self.dial()$(.$await)?;
+                        self.playing.attempted(attempted);
+                    }
+                    Step::Wait(until) => waiting.rest(until)$(.$await)??,
+                    Step::Talk => self.talk(waiting)$(.$await)??,
+                    Step::Over => {
+                        self.part()$(.$await)?;
+                        return Ok(find(&mut self.playing));
+                    }
+                }
+            }
+        }
+
+        /// Sends what is to be sent, and takes the next message.
+        pub(super) $($async)? fn talk(&mut self, waiting: Waiting) -> Result<(), TimedOut> {
+            // An action that cannot be sent is told by the call that gives it. All else can be.
+            let _ = self.send()$(.$await)?;
+            let Some(client) = &self.playing.client else {
+                return Ok(());
+            };
+            let received = waiting.receive(client.connection())$(.$await)??;
+            self.playing.received(received);
+            Ok(())
+        }
     };
 }
 
 pub(crate) use player_calls;
-
-/// An attempt to connect has failed.
-fn fail(session: &mut Session, error: &ConnectError, now: Instant, random: u64) {
-    match &error.kind {
-        ConnectErrorKind::Rejected(rejected) => {
-            session.refused((**rejected).clone(), now, random);
-        }
-        ConnectErrorKind::OtherProtocol(_) => {
-            let rejected = Rejected::new("version", error.to_string());
-            session.refused(rejected, now, random);
-        }
-        // Another attempt would end as this one.
-        ConnectErrorKind::TlsSettings(_)
-        | ConnectErrorKind::Token(_)
-        | ConnectErrorKind::Hello(HelloError::Own(_)) => {
-            let rejected = Rejected::new("settings", error.to_string());
-            session.refused(rejected, now, random);
-        }
-        ConnectErrorKind::Tls(fault @ TlsFault::Certificate(_)) => {
-            let rejected = Rejected::new(fault.as_str(), error.to_string());
-            session.refused(rejected, now, random);
-        }
-        _ => session.failed(error.to_string(), now, random),
-    }
-}
-
-/// A connection has ended.
-fn lose(session: &mut Session, reason: CloseReason, now: Instant, random: u64) {
-    let closed = match reason {
-        CloseReason::PeerBye => Closed::Bye,
-        CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
-        CloseReason::Rejected => {
-            let rejected = Rejected::new("refused", reason.to_string());
-            return session.refused(rejected, now, random);
-        }
-        reason => Closed::Lost(reason.to_string()),
-    };
-    session.closed(closed, now, random);
-}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use masep_proto::Value;
 use masep_table::player::{Step, Turn};
 
+use crate::blocking::player::Waiting;
 use crate::blocking::{Client, ClientBuilder, Player, TimedOut};
 use crate::{ConnectError, SendError, Target};
 
@@ -62,14 +63,11 @@ impl Player {
     /// Takes what has come of an attempt, unless this side has left meanwhile. True if there is a connection, or it is over.
     pub fn attempted(&mut self, attempted: Attempted) -> bool {
         if let Some(connected) = attempted.0
-            && self.playing.session.step(Instant::now()) == Step::Connect
+            && self.playing.step() == Step::Connect
         {
-            self.connected(connected);
+            self.playing.attempted(connected);
         }
-        matches!(
-            self.playing.session.step(Instant::now()),
-            Step::Talk | Step::Over
-        )
+        matches!(self.playing.step(), Step::Talk | Step::Over)
     }
 
     /// [`next_turn_timeout`](Self::next_turn_timeout) that makes no connection: [`TimedOut`] also if there is none, see
@@ -78,14 +76,14 @@ impl Player {
     /// # Errors
     /// [`TimedOut`] if there was no turn in that time, or there is no connection.
     pub fn next_connected(&mut self, time: Duration) -> Result<Option<Turn>, TimedOut> {
-        let until = Instant::now().checked_add(time);
-        self.playing.take_newer(Instant::now);
+        let waiting = Waiting::within(time);
+        self.playing.take_newer();
         loop {
-            if let Some(turn) = self.playing.next_turn(Instant::now) {
+            if let Some(turn) = self.playing.next_turn() {
                 return Ok(Some(turn));
             }
-            match self.playing.session.step(Instant::now()) {
-                Step::Talk => self.talk(until)?,
+            match self.playing.step() {
+                Step::Talk => self.talk(waiting)?,
                 Step::Over => {
                     self.part();
                     return Ok(None);

@@ -136,7 +136,10 @@ impl Connection {
         next.unwrap_or(HandlerCall::End)
     }
 
-    fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
+    pub(in crate::blocking) fn recv_until(
+        &self,
+        until: Option<Instant>,
+    ) -> Result<Option<Frame>, TimedOut> {
         let shared = self.shared();
         let (mut state, mut next) = (shared.lock(), None);
         if !state.has_frames() && until.is_none() && shared.reads_alone(&mut state) {
