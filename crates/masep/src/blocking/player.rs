@@ -51,8 +51,7 @@ impl Waiting {
     }
 
     fn receive(self, connection: &Connection) -> Result<Received, TimedOut> {
-        let frame = connection.recv_until(self.0)?;
-        Ok(frame.map(Ok).ok_or_else(|| connection.end_reason()))
+        connection.recv_or_notice(self.0)
     }
 }
 

@@ -79,15 +79,18 @@ impl<C: PlayerClient> Playing<C> {
 
     /// Takes in a frame that has arrived, and the notices that came before it. Bytes that are no message are passed over.
     fn take(&mut self, frame: Frame) {
-        let Some(client) = &self.client else {
-            return;
-        };
-        while let Some(notice) = client.try_notice() {
-            self.session.noticed(&notice);
-        }
-        if let Ok((message, turn)) = client.encoding().decode_in_turn(frame) {
+        self.take_notices();
+        let client = self.client.as_ref();
+        let decoded = client.and_then(|it| it.encoding().decode_in_turn(frame).ok());
+        if let Some((message, turn)) = decoded {
             let turn = turn.as_deref().and_then(TurnData::from_cbor);
             self.session.received(message, turn, C::now());
+        }
+    }
+
+    fn take_notices(&mut self) {
+        while let Some(notice) = self.client.as_ref().and_then(C::try_notice) {
+            self.session.noticed(&notice);
         }
     }
 
@@ -102,6 +105,7 @@ impl<C: PlayerClient> Playing<C> {
 
     /// The connection has ended.
     fn lose(&mut self, reason: CloseReason) {
+        self.take_notices();
         self.client = None;
         let closed = match reason {
             CloseReason::PeerBye => Closed::Bye,

@@ -14,6 +14,7 @@ use crate::{BOTH, builder, made, ms, per_turn, plays, state};
 
 of_each_pair! {
     an_answer_that_comes_a_turn_too_late_is_never_the_next_one
+    a_player_whose_answer_came_too_late_is_told_so_without_another_turn
     a_player_that_has_slept_is_asked_and_its_answer_wakes_it
     in_a_free_for_all_each_seat_acts_at_its_own_pace
 }
@@ -59,6 +60,34 @@ fn an_answer_that_comes_a_turn_too_late_is_never_the_next_one(of_table: Shell, o
         let told = |event: &Told| matches!(event, Told::NotCounted { .. });
         let is_told = played[0].player.events().iter().any(told);
         assert_eq!(is_told, protocols == Protocols::Masep2);
+    }
+}
+
+/// Also where the game is over next.
+fn a_player_whose_answer_came_too_late_is_told_so_without_another_turn(
+    of_table: Shell,
+    of_players: Shell,
+) {
+    for is_over in [false, true] {
+        let table = of_table.table(builder().clock(per_turn(30)));
+        let red = next_turn(player(of_players, &*table, "ann", Protocols::Masep2));
+        table.wait_for(|event| matches!(event, Event::Seated { .. }));
+        let its = table.ask("red", state(1)).unwrap();
+        assert_eq!(its.how(), How::None(Cause::Late));
+        let (_, mut red) = red.join().unwrap();
+        assert!(red.act(Action::new(1)).unwrap());
+        table.wait_for(|event| matches!(event, Event::Ignored { .. }));
+        if is_over {
+            table.end();
+        }
+        let code = loop {
+            match red.event_within(SOON) {
+                Some(Some(Told::NotCounted { code, .. })) => break code,
+                Some(Some(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(code, "late");
     }
 }
 

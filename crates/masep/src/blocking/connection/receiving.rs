@@ -12,6 +12,8 @@ use crate::blocking::TimedOut;
 use crate::blocking::drive::Awaits;
 use crate::blocking::shared::State;
 use crate::blocking::stream::{Wait, after};
+#[cfg(not(masep_model))]
+use crate::player::Received;
 use crate::sync::{self, Instant};
 use crate::{CloseReason, RecvMessageError, RecvTimeoutError, TryRecvError};
 
@@ -127,37 +129,54 @@ impl Connection {
 
     /// The next thing that a handler is called for; a frame goes into its place. Blocks as [`recv`](Self::recv).
     pub(in crate::blocking) fn next_for_handler(&self, frame: &mut Option<Frame>) -> HandlerCall {
-        let shared = self.shared();
         let mut next = |state: &mut State| state.next_for_handler(frame);
-        let next = shared.drive(None, Awaits::Bytes, &mut next);
-        if let Some(frame) = frame {
-            tracing::trace!(connection = %shared.info.id, bytes = frame.size(), "received");
-        }
+        let next = self.shared().drive(None, Awaits::Bytes, &mut next);
+        self.trace(frame.as_ref());
         next.unwrap_or(HandlerCall::End)
     }
 
-    pub(in crate::blocking) fn recv_until(
+    fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
+        let frame = match self.read_alone(until) {
+            Some(frame) => frame,
+            None => { self.shared() }.drive(until, Awaits::Bytes, State::next_frame)?,
+        };
+        self.trace(frame.as_ref());
+        Ok(frame)
+    }
+
+    /// The next frame, or a notice that comes without one.
+    #[cfg(not(masep_model))]
+    pub(in crate::blocking) fn recv_or_notice(
         &self,
         until: Option<Instant>,
-    ) -> Result<Option<Frame>, TimedOut> {
+    ) -> Result<Received, TimedOut> {
+        let next = |state: &mut State| {
+            let frame = state.next_frame().map(|frame| frame.map(Ok));
+            frame.or_else(|| Some(Some(Err(state.core.poll_notice()?))))
+        };
+        let received = match self.read_alone(until) {
+            Some(frame) => frame.map(Ok),
+            None => self.shared().drive(until, Awaits::Bytes, next)?,
+        };
+        self.trace(received.as_ref().and_then(|it| it.as_ref().ok()));
+        Ok(received.ok_or_else(|| self.end_reason()))
+    }
+
+    /// The next frame, where nobody else is to be seen to.
+    fn read_alone(&self, until: Option<Instant>) -> Option<Option<Frame>> {
         let shared = self.shared();
-        let (mut state, mut next) = (shared.lock(), None);
+        let mut state = shared.lock();
         if !state.has_frames() && until.is_none() && shared.reads_alone(&mut state) {
             state = shared.read(state, Wait::Yes);
         }
-        if state.has_frames() && state.is_at_rest() && state.needs_no_clock() {
-            // Nobody else is to be seen to.
-            next = state.next_frame();
+        let is_alone = state.has_frames() && state.is_at_rest() && state.needs_no_clock();
+        is_alone.then(|| state.next_frame()).flatten()
+    }
+
+    fn trace(&self, frame: Option<&Frame>) {
+        if let Some(frame) = frame {
+            tracing::trace!(connection = %self.shared().info.id, bytes = frame.size(), "received");
         }
-        drop(state);
-        let frame = match next {
-            Some(frame) => frame,
-            None => shared.drive(until, Awaits::Bytes, State::next_frame)?,
-        };
-        if let Some(frame) = &frame {
-            tracing::trace!(connection = %shared.info.id, bytes = frame.size(), "received");
-        }
-        Ok(frame)
     }
 
     fn in_time(
