@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use masep::blocking;
 use masep::blocking::TimedOut;
 use masep::player::{Backoff, End, Event, Turn};
+use masep::{ConnectError, blocking};
 use masep_proto::{Role, TypeName};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -325,9 +325,18 @@ impl Player {
             End::Finished => ("finished", String::new(), String::new()),
             End::Ended(bye) => ("ended", bye.code.to_string(), bye.text.to_string()),
             End::Rejected(why) => ("rejected", why.code.to_string(), why.text.to_string()),
+            End::CannotConnect(reason) => ("cannot_connect", String::new(), reason),
             End::GaveUp(reason) => ("gave_up", String::new(), reason),
             _ => ("ended", String::new(), String::new()),
         }))
+    }
+
+    /// The error of the last attempt to connect, if that has failed, as the one that connecting raises.
+    fn failure(&self, py: Python<'_>) -> PyResult<Option<PyErr>> {
+        // Nobody waits for the lock and holds Python's.
+        let raised = |error: &ConnectError| Python::attach(|py| errors::connect(py, error));
+        let failure = self.with(py, |player| player.failure().map(raised))?;
+        Ok(failure.flatten())
     }
 
     /// The things that have happened since the last call, in order.

@@ -110,6 +110,13 @@ def test_who_is_not_trusted_is_told_by_name(files: Files) -> None:
         with pytest.raises(masep.TransportError) as caught:
             masep.connect(server.target, id="agent", tls_ca=files.ca, tls_name="other.test")
         assert caught.value.reason == "certificate_name"
+        seat = masep.join(server.target, id="agent", game="a.B", tls_ca=files.ca, tls_name="other.test")
+        for _ in range(2):
+            with pytest.raises(masep.TransportError) as caught:
+                seat.next_turn()
+            assert (caught.value.reason, seat.end) == ("certificate_name", "cannot_connect")
+        with pytest.raises(masep.CallerError):
+            masep.join(server.target, id="agent", game="a.B", tls_ca="nowhere.pem").next_turn()
         with masep.connect(server.target, id="agent", tls_ca=files.ca, tls_name="engine.test"):
             pass
         with pytest.raises(masep.RejectedError, match="tls_required"):

@@ -72,9 +72,6 @@ pub(crate) enum Error {
         target: Target,
         rejected: Box<Rejected>,
     },
-    /// A player came to no connection.
-    #[error("no connection to {target}: {reason}")]
-    PlayerNotJoined { target: Target, reason: String },
     /// A player lost its connection, and did not get it back.
     #[error("lost the connection to {target}, and it did not come back: {reason}")]
     PlayerLost { target: Target, reason: String },
@@ -192,9 +189,7 @@ impl Error {
                     | ConnectErrorKind::TlsSettings(_),
                 ..
             }) => Status::Usage,
-            Self::Connect(_) | Self::NothingFound(_) | Self::PlayerNotJoined { .. } => {
-                Status::NoConnection
-            }
+            Self::Connect(_) | Self::NothingFound(_) => Status::NoConnection,
             Self::ConnectionLost { .. } | Self::PlayerLost { .. } => Status::ConnectionLost,
             Self::Rejected { .. } | Self::PlayerRejected { .. } => Status::Rejected,
             Self::NotSent { .. } => Status::NotSent,

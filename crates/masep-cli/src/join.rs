@@ -91,8 +91,9 @@ In: {\"turn\":7,\"action\":VALUE}; without \"turn\" it is for the question that 
 newest. {\"leave\":true} gives the seat up; without that, it can be had again.
 
 Reasons of over: finished (the game is over, or the seat was given up) and ended (the engine said BYE, as to one that was kicked or \
-replaced; \"code\" says why), with exit code 0; rejected (\"code\" says why), 5; gave_up, 3 if there never was a connection, 4 if it \
-was lost and did not come back.";
+replaced; \"code\" says why), with exit code 0; rejected (\"code\" says why), 5; cannot_connect (no attempt can succeed: the server's \
+certificate is not trusted, or an option does not fit) and gave_up, with the exit code of a join without turns if there never was a \
+connection, 4 if it was lost and did not come back.";
 
 const FORM: Form = Form {
     example: r#"{"message":{"msg_type":"action","params":{"action":{"$xml":"<Action type=\"1\" />"}}}}"#,

@@ -8,7 +8,7 @@
 //!                opened                     lost, BYE with may_return
 //!     Connect ───────────> Talk ───────────────────────────────────────> Wait ──(time)──> Connect
 //!        │ failed: Wait      │ BYE, END
-//!        │ refused for good  v
+//!        │ for good          v
 //!        └────────────────> Over
 //! ```
 //!
@@ -71,6 +71,9 @@ pub enum End {
     Ended(Bye),
     /// The engine does not take this player.
     Rejected(Rejected),
+    /// No attempt to connect can succeed, for this reason on this side: its settings do not fit the server, or it does not
+    /// trust the server's certificate. The engine has refused nothing.
+    CannotConnect(String),
     /// No connection came about in the [time](Backoff::patience) for that, or none that lasted. The last reason.
     GaveUp(String),
 }
@@ -290,6 +293,11 @@ impl Session {
     /// No connection came about, for a reason of the network.
     pub fn failed(&mut self, reason: impl Into<String>, now: Instant, random: u64) {
         self.retry(reason.into(), Duration::ZERO, now, random);
+    }
+
+    /// No connection came about, and another attempt would end as this one, for a reason on this side.
+    pub fn cannot_connect(&mut self, reason: impl Into<String>) {
+        self.finish(End::CannotConnect(reason.into()));
     }
 
     /// The connection has ended.

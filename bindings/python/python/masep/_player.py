@@ -183,7 +183,8 @@ class _BasePlayer(_blocks.Live):
     @property
     def end(self) -> str | None:
         """The end, if it is over: ``"finished"``; ``"ended"`` by the engine, before the game was over;
-        ``"rejected"``; ``"gave_up"``, where no connection came about in the time for that."""
+        ``"rejected"``; ``"cannot_connect"``, where no attempt can succeed: the certificate of the engine is not
+        trusted, for example; ``"gave_up"``, where no connection came about in the time for that."""
         if self._end is None and (end := self._player.end()) is not None:
             self._end = end[0]
         return self._end
@@ -224,6 +225,8 @@ class _BasePlayer(_blocks.Live):
         words = f"{code}: {text}" if code and text else code or text
         if kind == "rejected":
             raise RejectedError(f"the engine does not take this player: {words}", kind, code, text)
+        if kind == "cannot_connect" and (failure := self._player.failure()) is not None:
+            raise failure
         if kind == "gave_up":
             raise TransportError(f"no connection came about: {words}", kind)
         if kind == "ended":

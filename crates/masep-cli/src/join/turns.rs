@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use masep::player::{Backoff, End, Event, Told, Turn};
-use masep::{Player, Role, Target, Value};
+use masep::{ConnectError, Player, Role, Target, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -75,10 +75,10 @@ pub(super) async fn play(options: Join) -> Result<Status, Error> {
             playing.tell(&events::Event::undone(undone)).await;
         }
         let has_joined = playing.has_joined;
-        drop(playing);
-        match &end {
+        let failure = playing.into_failure().filter(|_| !has_joined);
+        match end {
             _ if undone > 0 => Ok(Status::NotSent),
-            Some(end) => status(end, target, has_joined),
+            Some(end) => status(end, failure, target),
             // The seat can be had again: it says BYE, and not QUIT.
             None if has_joined => Ok(Status::Done),
             None => Ok(signal.unwrap_or(Status::Done)),
@@ -216,6 +216,10 @@ impl Playing<'_> {
         Ok(())
     }
 
+    fn into_failure(self) -> Option<ConnectError> {
+        self.player.into_failure()
+    }
+
     async fn tell(&self, event: &impl Serialize) {
         self.events.tell_other(event).await;
     }
@@ -230,25 +234,21 @@ async fn next(player: &mut Player, takes_turns: bool) -> Option<Told> {
     }
 }
 
-/// The exit status of the program for this end, the same that it has without turns.
-fn status(end: &End, target: Target, has_joined: bool) -> Result<Status, Error> {
-    match end {
-        // Nothing was said to the server: the token, or the settings of TLS, are not for it.
-        End::Rejected(rejected) if *rejected.code == *"settings" => {
-            Err(Error::Usage(shown(&rejected.text)))
+/// The exit status of the program for this end, the same that it has without turns. Where there never was a connection,
+/// `failure` says why.
+fn status(end: End, failure: Option<ConnectError>, target: Target) -> Result<Status, Error> {
+    match (end, failure) {
+        (End::Rejected(_) | End::CannotConnect(_) | End::GaveUp(_), Some(failure)) => {
+            Err(Error::Connect(failure))
         }
-        End::Rejected(rejected) => Err(Error::PlayerRejected {
+        (End::Rejected(rejected), None) => Err(Error::PlayerRejected {
             target,
-            rejected: Box::new(rejected.clone()),
+            rejected: Box::new(rejected),
         }),
-        End::GaveUp(reason) => {
-            let reason = shown(reason);
-            Err(if has_joined {
-                Error::PlayerLost { target, reason }
-            } else {
-                Error::PlayerNotJoined { target, reason }
-            })
-        }
+        (End::CannotConnect(reason) | End::GaveUp(reason), None) => Err(Error::PlayerLost {
+            target,
+            reason: shown(&reason),
+        }),
         // The engine's BYE is an end in order, whatever it says.
         _ => Ok(Status::Done),
     }

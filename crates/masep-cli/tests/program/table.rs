@@ -307,8 +307,11 @@ fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_cod
     let refused = player(&address, "ben", &["--seat", "green"]);
     let (code, stderr) = refused.end();
     assert_eq!(code, Some(5), "{stderr}");
-    let words = format!("rejected by the server at {address}: unknown_seat");
-    assert!(stderr.contains(&words), "{stderr}");
+    let words = "rejected by the server at 127.0.0.1";
+    assert!(
+        stderr.contains(words) && stderr.contains("unknown_seat"),
+        "{stderr}"
+    );
     engine.send(json!({"kick": {"id": "ann"}}));
     let over = red.until("over");
     assert_eq!(
@@ -331,10 +334,7 @@ fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_cod
     let nobody = player(&address, "ann", &["--wait", "50ms"]);
     let (code, stderr) = nobody.end();
     assert_eq!(code, Some(3), "{stderr}");
-    assert!(
-        stderr.contains(&format!("no connection to {address}")),
-        "{stderr}"
-    );
+    assert!(stderr.contains("cannot connect to 127.0.0.1"), "{stderr}");
 }
 
 /// As without seats.
@@ -387,7 +387,8 @@ fn the_words_of_a_server_are_one_line_without_what_moves_a_terminal() {
                 }
             });
             let (code, stderr) = player(&address, "ann", &["--wait", "10ms"]).end();
-            assert!(code.is_some_and(|code| code > 0), "{code:?}");
+            // Whatever word it chooses.
+            assert_eq!(code, Some(5), "{stderr}");
             server.stop_accepting();
             stderr
         });

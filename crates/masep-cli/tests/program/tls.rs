@@ -55,31 +55,10 @@ fn what_is_wrong_is_said() {
     let (ca, other) = (files.path("ca.pem"), others.path("ca.pem"));
     for (args, code, text) in [
         (
-            &["join", &address, "--tls-ca", &other][..],
-            3,
-            "authority that is not trusted",
-        ),
-        (
-            &["join", &address, "--tls-ca", &ca, "--tls-name", "other.lan"],
-            3,
-            "is for other names",
-        ),
-        (
-            &["join", &address, "--tls-ca", "/nowhere/ca.pem"],
-            1,
-            "/nowhere/ca.pem",
-        ),
-        (
-            &["join", &plain, "--protocols", "masep"],
-            5,
-            "TLS is required",
-        ),
-        (
-            &["join", &plain, "--tls-ca", &ca],
+            &["serve", "127.0.0.1:0", "--tls-cert", &ca][..],
             2,
-            "are for masep+tls://",
+            "--tls-key",
         ),
-        (&["serve", "127.0.0.1:0", "--tls-cert", &ca], 2, "--tls-key"),
         (
             &["serve", "127.0.0.1:0", "--tls-cert", &ca, "--tls-key", &ca],
             1,
@@ -92,6 +71,41 @@ fn what_is_wrong_is_said() {
         ),
     ] {
         run(args, "").fails(code, text);
+    }
+    let at_port = |port: u16| format!("masep://127.0.0.1:{port}");
+    let (_pymaseps, old) = session::serve(&["--protocols", "pymasep"]);
+    let (old, nobody) = (format!("masep://{old}"), at_port(1));
+    let token = files.0.path("token");
+    std::fs::write(&token, "guess").unwrap();
+    for (args, code, text) in [
+        (
+            &[&*address, "--tls-ca", &other][..],
+            3,
+            "authority that is not trusted",
+        ),
+        (
+            &[&address, "--tls-ca", &ca, "--tls-name", "other.lan"],
+            3,
+            "is for other names",
+        ),
+        (
+            &[&address, "--tls-ca", "/nowhere/ca.pem"],
+            1,
+            "/nowhere/ca.pem",
+        ),
+        (&[&plain, "--protocols", "masep"], 5, "TLS is required"),
+        (&[&plain, "--tls-ca", &ca], 2, "are for masep+tls://"),
+        (&[&plain, "--token-file", &token], 2, "masep+tls://"),
+        (&[&old], 3, "this client was told to speak another"),
+        (&[&nobody], 3, "cannot connect to 127.0.0.1:1"),
+    ] {
+        let joined = run(&[&["join"], args].concat(), "");
+        joined.fails(code, text);
+        // Turn by turn it is the same, to the letter.
+        let turns = ["--turns", "--game", "a.B", "--wait", "1ms"];
+        let played = run(&[&["join"], args, &turns].concat(), "");
+        played.fails(code, text);
+        assert_eq!(played.stderr, joined.stderr);
     }
 }
 

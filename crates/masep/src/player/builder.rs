@@ -84,6 +84,7 @@ impl PlayerBuilder {
             options: self,
             client: None,
             random: Box::new(random_u64),
+            failure: None,
         })
     }
 

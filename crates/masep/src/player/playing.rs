@@ -32,6 +32,8 @@ pub(crate) struct Playing<C> {
     pub(crate) client: Option<C>,
     /// The numbers by which attempts of many players are spread.
     pub(crate) random: Box<dyn FnMut() -> u64 + Send + Sync>,
+    /// The error of the last attempt to connect, if that has failed.
+    pub(crate) failure: Option<ConnectError>,
 }
 
 impl<C: PlayerClient> Playing<C> {
@@ -110,7 +112,9 @@ impl<C: PlayerClient> Playing<C> {
         let closed = match reason {
             CloseReason::PeerBye => Closed::Bye,
             CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
-            CloseReason::Rejected => return self.refused("refused", &reason),
+            CloseReason::Rejected => {
+                return self.refused(Rejected::new("refused", reason.to_string()));
+            }
             reason => Closed::Lost(reason.to_string()),
         };
         self.session.closed(closed, C::now(), (self.random)());
@@ -129,34 +133,32 @@ impl<C: PlayerClient> Playing<C> {
             Ok(client) => {
                 self.session.opened(client.welcome().as_ref(), C::now());
                 self.client = Some(client);
+                self.failure = None;
                 return;
             }
             Err(error) => error,
         };
         match &error.kind {
-            ConnectErrorKind::Rejected(rejected) => {
-                let (now, random) = (C::now(), (self.random)());
-                self.session.refused((**rejected).clone(), now, random);
-            }
-            ConnectErrorKind::OtherProtocol(_) => self.refused("version", &error),
+            ConnectErrorKind::Rejected(rejected) => self.refused((**rejected).clone()),
             // Another attempt would end as this one.
-            ConnectErrorKind::TlsSettings(_)
+            ConnectErrorKind::OtherProtocol(_)
+            | ConnectErrorKind::TlsSettings(_)
+            | ConnectErrorKind::Tls(TlsFault::Certificate(_))
             | ConnectErrorKind::Token(_)
-            | ConnectErrorKind::Hello(HelloError::Own(_)) => self.refused("settings", &error),
-            ConnectErrorKind::Tls(fault @ TlsFault::Certificate(_)) => {
-                self.refused(fault.as_str(), &error);
+            | ConnectErrorKind::Hello(HelloError::Own(_)) => {
+                self.session.cannot_connect(error.to_string());
             }
             _ => {
                 let random = (self.random)();
                 self.session.failed(error.to_string(), C::now(), random);
             }
         }
+        self.failure = Some(error);
     }
 
-    /// The server does not take this client, as this side knows without its word.
-    fn refused(&mut self, code: &str, why: &impl ToString) {
-        let rejected = Rejected::new(code, why.to_string());
-        self.session.refused(rejected, C::now(), (self.random)());
+    fn refused(&mut self, rejected: Rejected) {
+        let random = (self.random)();
+        self.session.refused(rejected, C::now(), random);
     }
 
     /// Answers the turn that was given last: its number. `None` if there is nothing to answer.
@@ -328,6 +330,17 @@ macro_rules! player_calls {
         /// The end, if it is over.
         pub const fn end(&self) -> Option<&End> {
             self.playing.session.end()
+        }
+
+        /// The error of the last attempt to connect, if that has failed: the reason of [`End::CannotConnect`], and of
+        /// [`End::GaveUp`] where no connection came about.
+        pub const fn failure(&self) -> Option<&ConnectError> {
+            self.playing.failure.as_ref()
+        }
+
+        /// [`failure`](Self::failure) for keeps. The player is dropped.
+        pub fn into_failure(self) -> Option<ConnectError> {
+            self.playing.failure
         }
 
         /// The things that have happened since the last call, in order: connections, losses, answers that did not count. The

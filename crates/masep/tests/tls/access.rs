@@ -40,6 +40,17 @@ fn a_connection_string_needs_no_certificate_file_and_no_matching_name() {
     let error = blocking::Client::builder("c").credentials(&other);
     let error = error.connect(other.address()).map(drop).unwrap_err();
     assert!(matches!(error.kind, ConnectErrorKind::Tls(_)), "{error:?}");
+    // A player tells this from a refusal, whatever words a server chooses for one.
+    let player = Player::builder("c", "g.G").credentials(&other);
+    let mut threads = player.clone().join_blocking(other.address()).unwrap();
+    let mut tasks = player.join(other.address()).unwrap();
+    assert!(threads.next_turn().is_none() && wait(tasks.next_turn()).is_none());
+    assert!(matches!(threads.end(), Some(End::CannotConnect(_))));
+    assert_eq!(threads.end(), tasks.end());
+    for failure in [threads.into_failure(), tasks.into_failure()] {
+        let kind = failure.map(|error| error.kind);
+        assert!(matches!(kind, Some(ConnectErrorKind::Tls(_))), "{kind:?}");
+    }
 
     // A player has the same way in, and one whose token was taken out is told so.
     tokens.replace(Grants::default());

@@ -136,6 +136,7 @@ impl<'a> TurnEvent<'a> {
             End::Finished => ("finished", None, None),
             End::Ended(bye) => ("ended", Some(&*bye.code), Some(&*bye.text)),
             End::Rejected(rejected) => ("rejected", Some(&*rejected.code), Some(&*rejected.text)),
+            End::CannotConnect(text) => ("cannot_connect", None, Some(&**text)),
             End::GaveUp(text) => ("gave_up", None, Some(&**text)),
             _ => ("other", None, None),
         };
