@@ -53,7 +53,7 @@ Out, one object a line:
       that line was not done
 
 Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, \
-protocol_error, queue_full, too_fast, shutdown, replaced, revoked, kicked, aborted, io; of protocol 2 also heartbeat_timeout, \
+protocol_error, queue_full, too_fast, shutdown, replaced, revoked, narrowed, kicked, aborted, io; of protocol 2 also heartbeat_timeout, \
 unsupported_frame, bad_frame, slow_frame, and in TLS truncated, tls. Reasons of rejected: closed_before_hello, \
 bad_hello, hello_timeout, crowded_out, duplicate_id, reserved_id, too_many_connections, stopped, other_protocol, unauthorized, forbidden, banned, and with or without TLS those that begin with tls_; \
 \"skipped\":N says that N before it could not be told. \"detail\" is for people.

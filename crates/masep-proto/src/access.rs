@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use bytestring::ByteString;
 
 use crate::protocol2::Hello;
-use crate::{PeerId, Role};
+use crate::{CloseReason, PeerId, Role};
 
 pub use digest::{Digest, InvalidDigest};
 pub use subject::Subject;
@@ -129,19 +129,25 @@ impl Grant {
         if !(claim.game.as_deref()).is_none_or(|game| self.may_play(game)) {
             return Err(Forbidden::Game);
         }
-        if !(claim.seat.as_deref()).is_none_or(|seat| self.may_sit(seat)) {
+        let may_sit = |seat: &ByteString| self.may_sit(seat);
+        if !claim.is_observers() && !claim.seat.as_ref().is_none_or(may_sit) {
             return Err(Forbidden::Seat);
         }
         Ok(())
     }
 
-    /// True if one that was let in with this claim, when the grant was `before`, may go on. A part that the claim left
-    /// open may have been filled since, by a table or by `REGISTER`: so nothing of it may have been taken away.
-    fn keeps(&self, claim: &Claim, before: &Self) -> bool {
-        self.permit(claim).is_ok()
-            && (claim.role.is_some() || covers(&self.roles, &before.roles))
+    /// The reason to end one that was let in with this claim, when the grant was `before`. A part that the claim left
+    /// open may have been filled since, by `REGISTER` for example: so nothing of it may have been taken away. One that comes
+    /// anew fills it as it is allowed now.
+    fn ends(&self, claim: &Claim, before: &Self) -> Option<CloseReason> {
+        if self.permit(claim).is_err() {
+            return Some(CloseReason::Revoked);
+        }
+        let has_seat = claim.seat.is_some() || claim.is_observers();
+        let keeps = (claim.role.is_some() || covers(&self.roles, &before.roles))
             && (claim.game.is_some() || covers(&self.games, &before.games))
-            && (claim.seat.is_some() || covers(&self.seats, &before.seats))
+            && (has_seat || covers(&self.seats, &before.seats));
+        (!keeps).then_some(CloseReason::Narrowed)
     }
 }
 
@@ -155,13 +161,20 @@ fn allows<T>(list: &[T], is_it: impl FnMut(&T) -> bool) -> bool {
     list.is_empty() || list.iter().any(is_it)
 }
 
-/// The parts of a client's `HELLO` that a grant is about.
+/// The parts of a client's `HELLO` that a grant is about, and the seat that the host has given it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Claim {
     id: PeerId,
     role: Option<ByteString>,
     game: Option<ByteString>,
     seat: Option<ByteString>,
+}
+
+impl Claim {
+    /// True if it is one that watches: then seats do not matter.
+    fn is_observers(&self) -> bool {
+        self.role.as_deref() == Some(Role::Observer.hello_name())
+    }
 }
 
 impl From<&Hello> for Claim {
@@ -319,18 +332,31 @@ impl Pass {
         })
     }
 
-    /// True if it still holds at this date; where there are tokens, among these.
-    pub(crate) fn renew(&mut self, grants: Option<&Grants>, date: SystemTime) -> bool {
+    /// The host has given its holder this seat.
+    pub(crate) fn seat(&mut self, seat: ByteString) {
+        if let Some(holding) = &mut self.holding {
+            holding.1.seat = Some(seat);
+        }
+    }
+
+    /// The reason to end the connection, if it does not hold at this date any more; where there are tokens, among these.
+    pub(crate) fn renew(
+        &mut self,
+        grants: Option<&Grants>,
+        date: SystemTime,
+    ) -> Option<CloseReason> {
+        let mut ends = None;
         if let (Some(grants), Some(holding)) = (grants, &self.holding) {
             let (digest, claim) = &**holding;
             let Some(grant) = grants.0.by_digest.get(digest) else {
-                return false;
+                return Some(CloseReason::Revoked);
             };
-            if *grant != self.grant && !grant.keeps(claim, &self.grant) {
-                return false;
+            if *grant != self.grant {
+                ends = grant.ends(claim, &self.grant);
+                self.grant = grant.clone();
             }
-            self.grant = grant.clone();
         }
-        !self.grant.is_expired(date)
+        let is_expired = self.grant.is_expired(date);
+        is_expired.then_some(CloseReason::Revoked).or(ends)
     }
 }

@@ -58,8 +58,12 @@ pub enum CloseReason {
     Shutdown,
     /// A newer connection with the same id took its place.
     Replaced,
-    /// The access token of the peer was taken out of those of the server, or its time is over.
+    /// The access token of the peer was taken out of those of the server, its time is over, or it does not allow any more what
+    /// the peer was let in with: another id, role, game or seat. The peer is told not to come back.
     Revoked,
+    /// The access token of the peer allows less than before, and the peer may have become something in between that it does
+    /// not allow now. The peer is told that it may come back.
+    Narrowed,
     /// The host has sent the peer away.
     Kicked,
     /// A handler panicked, or the owner of the connection was dropped with the connection still open.
@@ -91,6 +95,7 @@ impl CloseReason {
             Self::Shutdown => "shutdown",
             Self::Replaced => "replaced",
             Self::Revoked => "revoked",
+            Self::Narrowed => "narrowed",
             Self::Kicked => "kicked",
             Self::Aborted => "aborted",
             Self::Tls(TlsFault::Truncated) => "truncated",
@@ -111,6 +116,7 @@ impl CloseReason {
                 | Self::Shutdown
                 | Self::Replaced
                 | Self::Revoked
+                | Self::Narrowed
                 | Self::Kicked
         )
     }
@@ -141,6 +147,9 @@ impl CloseReason {
             Self::Aborted => "the connection was given up".into(),
             Self::Replaced | Self::Revoked | Self::Kicked => {
                 return Bye::new(self.as_str(), self.to_string()).may_return(false);
+            }
+            Self::Narrowed => {
+                return Bye::new(self.as_str(), self.to_string()).may_return(true);
             }
             Self::IdleTimeout | Self::HeartbeatTimeout => "nothing was heard for too long".into(),
             other => other.to_string(),
@@ -212,6 +221,7 @@ impl fmt::Display for CloseReason {
             Self::Shutdown => f.write_str("the server was shut down"),
             Self::Replaced => f.write_str("a newer connection has the same id"),
             Self::Revoked => f.write_str("the access token is not valid any more"),
+            Self::Narrowed => f.write_str("the access token allows less than before"),
             Self::Kicked => f.write_str("the host has ended the connection"),
             Self::Aborted => f.write_str("the connection's task was aborted"),
             Self::Tls(fault) => fault.fmt(f),

@@ -548,6 +548,9 @@ impl<D: Admits> Decides for D {
 
     fn decide(self: Arc<Self>, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
         self.update(|state| {
+            if let Some(seat) = welcome.as_ref().and_then(|welcome| welcome.seat.clone()) {
+                state.admission.seat(ticket, seat);
+            }
             state.requests.keep_welcome(ticket, welcome);
             state.admission.decide(ticket, decision, Self::now());
         });

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use bytestring::ByteString;
+
 use super::origins::network;
 use super::{Access, Admission, Client, DoorEvent, RejectReason, Ticket};
 use crate::CloseReason;
@@ -57,8 +59,9 @@ fn canonical(subject: Subject) -> Subject {
 
 impl Admission {
     /// Sets the tokens anew, and ends the connections of those that are not among them any more, that have expired by
-    /// this date, or that do not allow any more what was said in HELLO. A part that HELLO left open may have been filled
-    /// since, so a connection also ends when anything of that is taken away. Of a server that had no tokens, nothing changes.
+    /// this date, or that do not allow any more what was said in HELLO, or the seat that it was [given](Self::seat). A part
+    /// that HELLO left open may have been filled since, so a connection also ends when anything of that is taken away, with
+    /// [`CloseReason::Narrowed`]: it may come anew. Of a server that had no tokens, nothing changes.
     pub fn renew(&mut self, grants: Grants, date: SystemTime) {
         if let Access::Tokens(current) = &mut self.access {
             *current = grants;
@@ -75,14 +78,28 @@ impl Admission {
         let mut over = Vec::new();
         for (ticket, client) in &mut self.clients {
             if let Some(pass) = &mut client.pass
-                && !pass.renew(grants, date)
+                && let Some(end) = pass.renew(grants, date)
             {
-                over.push(*ticket);
+                over.push((*ticket, end));
             }
         }
-        for ticket in over {
-            let reason = RejectReason::Unauthorized(Unauthorized::Unknown);
-            self.send_away(ticket, CloseReason::Revoked, reason);
+        for (ticket, end) in over {
+            let reason = match end {
+                CloseReason::Narrowed => {
+                    let rejected = Rejected::new(end.as_str(), end.to_string());
+                    RejectReason::Rejected(rejected.retry_ms(0))
+                }
+                _ => RejectReason::Unauthorized(Unauthorized::Unknown),
+            };
+            self.send_away(ticket, end, reason);
+        }
+    }
+
+    /// The host gives this connection a seat. Its token has to allow that one from here on, whatever else it allowed.
+    pub fn seat(&mut self, ticket: Ticket, seat: ByteString) {
+        let client = self.clients.get_mut(&ticket);
+        if let Some(pass) = client.and_then(|client| client.pass.as_mut()) {
+            pass.seat(seat);
         }
     }
 

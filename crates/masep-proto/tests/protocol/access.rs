@@ -287,6 +287,9 @@ fn a_token_that_is_taken_out_or_expires_ends_its_connections() {
     assert_eq!(door.events(), [], "it is told once");
 }
 
+const REVOKED: Option<CloseReason> = Some(CloseReason::Revoked);
+const NARROWED: Option<CloseReason> = Some(CloseReason::Narrowed);
+
 #[test]
 fn a_token_that_allows_less_ends_those_who_left_that_open() {
     let wide = || {
@@ -310,23 +313,23 @@ fn a_token_that_allows_less_ends_those_who_left_that_open() {
         hello.seat = Some("red".into());
     });
     for (after, nothing_ends, all_ends) in [
-        (wide(), false, false),
-        (with(|it| it.roles.reverse()), false, false),
-        (with(|it| it.roles.clear()), false, false),
-        (with(|it| it.seats.push("green".into())), false, false),
-        (with(|it| it.roles.truncate(1)), true, false),
-        (with(|it| it.games.truncate(1)), true, false),
-        (with(|it| it.seats.truncate(1)), true, false),
-        (with(|it| it.seats = vec!["blue".into()]), true, true),
-        (with(|it| it.ids = vec!["b".into()]), true, true),
+        (wide(), None, None),
+        (with(|it| it.roles.reverse()), None, None),
+        (with(|it| it.roles.clear()), None, None),
+        (with(|it| it.seats.push("green".into())), None, None),
+        (with(|it| it.roles.truncate(1)), NARROWED, None),
+        (with(|it| it.games.truncate(1)), NARROWED, None),
+        (with(|it| it.seats.truncate(1)), NARROWED, None),
+        (with(|it| it.seats = vec!["blue".into()]), NARROWED, REVOKED),
+        (with(|it| it.ids = vec!["b".into()]), REVOKED, REVOKED),
     ] {
-        for (hello, ends) in [(&nothing, nothing_ends), (&all, all_ends)] {
+        for (hello, ends) in [(&nothing, &nothing_ends), (&all, &all_ends)] {
             let mut door = door(admission(Duplicates::Refuse).tokens(grants([("t", wide())])));
             let (ticket, verdict) = door.says(hello);
             assert_eq!(verdict, Verdict::Admit);
             let after = grants([("t", after.clone())]);
             door.admission.renew(after.clone(), door.date);
-            let expected = ends.then_some(DoorEvent::End(ticket, CloseReason::Revoked));
+            let expected = ends.clone().map(|end| DoorEvent::End(ticket, end));
             assert_eq!(
                 door.events(),
                 Vec::from_iter(expected),
@@ -341,8 +344,55 @@ fn a_token_that_allows_less_ends_those_who_left_that_open() {
     let (ticket, _) = door.says(&nothing);
     let bound = grants([("t", Grant::new("x").role(Role::Observer))]);
     door.admission.renew(bound, door.date);
-    let revoked = DoorEvent::End(ticket, CloseReason::Revoked);
-    assert_eq!(door.events(), [revoked]);
+    let narrowed = DoorEvent::End(ticket, CloseReason::Narrowed);
+    assert_eq!(door.events(), [narrowed]);
+}
+
+/// Seats are nothing to an observer, and to a player only the one that it has.
+#[test]
+fn a_token_for_fewer_seats_ends_those_alone_that_may_have_one_of_the_others() {
+    let seats = |seats: &[&'static str]| {
+        let grant = seats
+            .iter()
+            .fold(Grant::new("x"), |it, seat| it.seat(*seat));
+        grants([("t", grant)])
+    };
+    let wide = seats(&["red", "blue"]);
+    let role = |role: &'static str| {
+        let mut hello = hello("a", Some("t"));
+        hello.role = Some(role.into());
+        hello
+    };
+    let mut watching = role("observer");
+    watching.seat = Some("green".into());
+    let mut claiming = role("actor");
+    claiming.seat = Some("blue".into());
+    for (hello, given, ends) in [
+        (role("observer"), None, None),
+        // It was let in, and stays.
+        (watching, None, None),
+        (role("actor"), Some("red"), None),
+        (role("actor"), Some("blue"), REVOKED),
+        // The host has given it another one than it wanted: its own, for a resume text.
+        (claiming, Some("red"), None),
+        (role("actor"), None, NARROWED),
+    ] {
+        let mut door = door(admission(Duplicates::Refuse).tokens(wide.clone()));
+        let (ticket, verdict) = door.says(&hello);
+        assert_eq!(verdict, Verdict::Admit, "{hello:?}");
+        if let Some(seat) = given {
+            door.admission.seat(ticket, seat.into());
+        }
+        for tokens in [seats(&["red"]), wide.clone(), seats(&["red"])] {
+            door.admission.renew(tokens, door.date);
+        }
+        let expected = ends.map(|end| DoorEvent::End(ticket, end));
+        assert_eq!(
+            door.events(),
+            Vec::from_iter(expected),
+            "{hello:?} {given:?}"
+        );
+    }
 }
 
 #[test]

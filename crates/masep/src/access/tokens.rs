@@ -18,7 +18,9 @@ const LOOK_TIME: Duration = Duration::from_millis(250);
 /// The access tokens of a server, or of several: clones are the same. They can be changed while it runs.
 ///
 /// A token that is taken out, or whose time is over, ends its connections within half a second, with the code `revoked`. An
-/// entry that is changed holds for the connections to come, and ends those that it does not allow any more.
+/// entry that is changed holds for the connections to come, and ends those that it does not allow any more, in the same way.
+/// One that allows less than before also ends those of which the server does not know what they have become since: a client
+/// that has said no role, or an actor to whom nobody has given a seat. The code is `narrowed`, and they may come back.
 #[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
 

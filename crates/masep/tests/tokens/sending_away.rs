@@ -93,8 +93,8 @@ fn a_token_that_allows_less_ends_those_who_left_that_open(shell: Shell) {
     let house = House::new(shell, shell, tokens.clone());
     let (client, at_server) = house.joins("a", "one");
     tokens.replace(grants([("one", Grant::new("one").role(Role::Observer))]));
-    assert_eq!(bye(&*client), "revoked");
-    assert_eq!(at_server.end(), CloseReason::Revoked);
+    assert_eq!(bye(&*client), "narrowed");
+    assert_eq!(at_server.end(), CloseReason::Narrowed);
     let (client, connection) = house.joins("a", "one");
     assert_eq!(connection.grant().unwrap().roles, [Role::Observer]);
     talk(&*client, &connection);

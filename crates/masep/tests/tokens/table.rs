@@ -12,7 +12,10 @@ use super::{grants, tokens};
 use crate::shells::directory::Directory;
 use crate::shells::{Peer, Shell, of_each_shell, until};
 
-of_each_shell! { a_table_takes_those_with_tokens_and_nobody_else }
+of_each_shell! {
+    a_table_takes_those_with_tokens_and_nobody_else
+    a_token_for_fewer_seats_leaves_a_player_the_seat_that_it_has
+}
 
 const GAME: &str = "pursuit.PursuitGame";
 
@@ -111,4 +114,30 @@ fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
     drop(old);
     table.end();
     ends(red, 6, "finished");
+}
+
+fn a_token_for_fewer_seats_leaves_a_player_the_seat_that_it_has(shell: Shell) {
+    let any = |seats: &[&'static str]| {
+        let grant = seats
+            .iter()
+            .fold(Grant::new("any"), |it, seat| it.seat(*seat));
+        ("any", grant)
+    };
+    let directory = Directory::new();
+    let tokens = tokens([any(&[])]);
+    let address = &*directory.target("a");
+    let table = shell.table_at(address, builder(tokens.clone())).unwrap();
+    // It names no seat, and gets the first.
+    let first = comes(address, "first", Some("any"), Role::Actor);
+    until(|| table.seats()[0].player().is_some());
+    let eve = comes(address, "eve", Some("any"), Role::Observer);
+    until(|| table.spectators() == 1);
+    tokens.replace(grants([any(&["red"])]));
+    let moves = table.ask_all(|_| state(1)).unwrap();
+    assert_eq!(moves[0].how(), How::Played);
+    assert_eq!(table.spectators(), 1);
+    tokens.replace(grants([any(&["blue"])]));
+    ends(first, 1, "revoked");
+    table.end();
+    assert_eq!(eve.join().unwrap().1, "finished");
 }
