@@ -37,7 +37,7 @@ const LONG_ABOUT: &str = "\
 Stand between an unmodified pymasep program and the network, where it speaks protocol 2: whole frames over any \
 network, refusals and ends that say why, signs of life.
 
-At an interface, where --to insists on protocol 2 (masep://, masep+tls://, masep+unix://): pymasep connects to \
+At an interface, where --to is an address of protocol 2 (masep+tls://, masep://, masep+unix://): pymasep connects to \
 --listen on its own machine, and is taken when the far side has taken it, by the far side's id.
 
 At an engine, where --to is a pymasep engine: clients come to --listen, and only what the engine survives goes \
@@ -302,21 +302,22 @@ impl Proxy {
     /// The rules by which each client is served, which depend on the server.
     fn side(&self) -> Result<Arc<dyn Side>, Error> {
         let is_engine = |to: &Target| to.protocols() != Some(Protocols::Masep2);
-        if self.to.as_ref().is_some_and(is_engine) {
-            refuse(&AT_INTERFACE, OF_INTERFACE)?;
-        }
-        let credentials = self.token_file.read()?;
+        // One that is at an engine for certain has no use for a token: a variable may be meant for another verb.
+        let credentials = match &self.to {
+            Some(to) if is_engine(to) => None,
+            _ => self.token_file.read()?,
+        };
         let of_token = || credentials.as_ref()?.address.clone();
         let Some(to) = address::or_variable(self.to.clone().or_else(of_token))? else {
             return Err(Error::Usage("--to is missing: where do clients go?".into()));
         };
         let limits = (self.limits.limits(), self.limits.socket_options());
         if !is_engine(&to) {
-            refuse(&AT_ENGINE, "an engine, and --to insists on protocol 2")?;
+            refuse(&AT_ENGINE, OF_ENGINE, &to)?;
             let tls = self.trust.tls(Some(&to))?;
             return Ok(Arc::new(InterfaceSide::new(to, credentials, tls, limits)));
         }
-        refuse(&AT_INTERFACE, OF_INTERFACE)?;
+        refuse(&AT_INTERFACE, OF_INTERFACE, &to)?;
         let Some(rules) = self.gate.rules() else {
             let text = "the proxy of an engine needs --game; that of an interface connects --to masep://...";
             return Err(Error::Usage(text.into()));
@@ -341,14 +342,16 @@ const AT_ENGINE: [&str; 9] = [
 /// Those of the proxy at an interface alone.
 const AT_INTERFACE: [&str; 3] = ["token_file", "tls_ca", "tls_name"];
 
-const OF_INTERFACE: &str = "an interface, whose --to insists on protocol 2";
+const OF_ENGINE: &str = "an engine, which is at HOST:PORT, pymasep://... or unix://...";
+const OF_INTERFACE: &str =
+    "an interface, which goes to masep+tls://..., masep://... or masep+unix://...";
 
 /// Refuses options that would do nothing. Variables may be meant for another proxy.
-fn refuse(options: &[&str], side: &str) -> Result<(), Error> {
+fn refuse(options: &[&str], side: &str, to: &Target) -> Result<(), Error> {
     let given = options.iter().find(|option| variables::is_given(option));
     given.map_or(Ok(()), |option| {
         let option = option.replace('_', "-");
-        let text = format!("--{option} is for the proxy of {side}");
+        let text = format!("--{option} is for the proxy of {side}; --to is {to}");
         Err(Error::Usage(text))
     })
 }

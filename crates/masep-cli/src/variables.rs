@@ -91,9 +91,9 @@ pub(crate) fn with_sources(
     arguments: &[OsString],
     is_set: fn(&str) -> bool,
 ) -> clap::Error {
-    let has_variables = !arguments
-        .iter()
-        .any(|argument| WITHOUT.contains(&&*argument.to_string_lossy()));
+    let verbs = verbs(command, arguments);
+    let verb = verbs.last().copied().unwrap_or(command);
+    let has_variables = !verbs.iter().any(|verb| WITHOUT.contains(&verb.get_name()));
     let is_given = |long: &str| {
         let option = format!("--{long}");
         arguments.iter().any(|argument| {
@@ -116,7 +116,6 @@ pub(crate) fn with_sources(
                 .map(|name| format!("that is the value of the variable {name}"))
         }
         (ErrorKind::InvalidUtf8, _) => {
-            let verb = verb(command, arguments);
             let options = verb.get_arguments().filter_map(Arg::get_long);
             let is_text = |name: &String| std::env::var(name).is_ok();
             let names: Vec<_> = options
@@ -127,7 +126,6 @@ pub(crate) fn with_sources(
         }
         // Which one it was is not told.
         (ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict, _) => {
-            let verb = verb(command, arguments);
             let options = verb.get_arguments().filter_map(Arg::get_long);
             let names: Vec<_> = options.filter_map(from).collect();
             let are = match names.len() {
@@ -145,12 +143,14 @@ pub(crate) fn with_sources(
     error
 }
 
-/// The verb of a command line, or all of it.
-fn verb<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
-    arguments.iter().fold(command, |verb, argument| {
-        let argument = argument.to_string_lossy();
-        verb.find_subcommand(&*argument).unwrap_or(verb)
-    })
+/// The verb of a command line, and the verb within that, if it has any. The value of an option may have the name of one.
+fn verbs<'a>(command: &'a Command, arguments: &[OsString]) -> Vec<&'a Command> {
+    let mut verbs = Vec::new();
+    for argument in arguments {
+        let within: &Command = verbs.last().copied().unwrap_or(command);
+        verbs.extend(within.find_subcommand(&*argument.to_string_lossy()));
+    }
+    verbs
 }
 
 /// True if there is such a variable, and not an empty one.

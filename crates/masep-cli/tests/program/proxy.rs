@@ -9,7 +9,7 @@ use masep::{Action, Message, Role, TypeName};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::run::{check_succeeds, framed, picked, run};
+use crate::run::{check_succeeds, command, framed, picked, run, run_command};
 use crate::session::Session;
 use crate::sidecar::{
     GAME, Sidecar, action, at_engine, at_interface, bytes, define, end, goes, observation, register,
@@ -398,4 +398,9 @@ fn which_side_it_is_follows_from_where_it_connects() {
         let ran = run(&[&["proxy", "--listen", "127.0.0.1:0"], args].concat(), "");
         ran.fails(2, part);
     }
+    // At an engine no token is used, and the variable is for another verb. It comes as far as to listen.
+    let here = ["proxy", "--listen", "192.0.2.1:0", "--game", "a.B"];
+    let mut at_engine = command(&[&here[..], &["--to", "127.0.0.1:1"]].concat());
+    let at_engine = at_engine.env("MASEP_TOKEN_FILE", "/dev/null/x");
+    run_command(at_engine, "").fails(1, "cannot listen");
 }

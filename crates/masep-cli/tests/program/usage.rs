@@ -119,6 +119,9 @@ fn options_are_variables_too_and_the_command_line_counts_more() {
         assert_eq!(code, Some(2), "{error}");
         assert!(error.contains(name), "{error}");
     }
+    // An id may be the name of a verb that has no variables.
+    let (_, _, error) = encode(&[("MASEP_PROTOCOL", "7")], &["--id", "token"]);
+    assert!(error.contains("MASEP_PROTOCOL"), "{error}");
     let (code, _, error) = encode(&[("MASEP_PROTOCOL", "2")], &["--protocol", "7"]);
     assert_eq!(code, Some(2), "{error}");
     assert!(!error.contains("MASEP_PROTOCOL"), "{error}");
