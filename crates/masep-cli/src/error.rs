@@ -67,14 +67,14 @@ pub(crate) enum Error {
         reason: CloseReason,
     },
     /// The server refused a player, and said why.
-    #[error("{}", refusal_sentence(target, rejected))]
+    #[error("{}", refusal_sentence(place, rejected))]
     PlayerRejected {
-        target: Target,
+        place: String,
         rejected: Box<Rejected>,
     },
     /// A player lost its connection, and did not get it back.
-    #[error("lost the connection to {target}, and it did not come back: {reason}")]
-    PlayerLost { target: Target, reason: String },
+    #[error("lost the connection to {place}, and it did not come back: {reason}")]
+    PlayerLost { place: String, reason: String },
     /// The connection ended in order, but not all was sent.
     #[error(
         "the connection to {peer:?} at {address} has ended, not all was sent: frames that were not: {frames}"
@@ -105,6 +105,14 @@ impl Error {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::StdoutClosed,
             _ => Self::Stdout(error),
+        }
+    }
+
+    /// The error of an attempt to connect; if there was a search on the LAN, it took so long.
+    pub(crate) fn connect(error: ConnectError, searched: Duration) -> Self {
+        match (error.phase, &error.kind) {
+            (ConnectPhase::Discover, ConnectErrorKind::NotFound) => Self::NothingFound(searched),
+            _ => Self::Connect(error),
         }
     }
 

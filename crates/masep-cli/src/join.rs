@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use masep::discovery::SearchOptions;
-use masep::{Client, ConnectError, ConnectErrorKind, ConnectPhase, Role, Target, TypeName};
+use masep::{Client, ConnectError, ConnectErrorKind, Role, Target, TypeName};
 use tokio::time::{Instant, sleep};
 
 use self::conversation::{Conversation, Part};
@@ -23,7 +23,7 @@ use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::tls::Trust;
-use crate::token::TokenFile;
+use crate::token::{Credentials, TokenFile};
 use crate::{duration, id, runtime};
 
 const LONG_ABOUT: &str = "\
@@ -119,7 +119,7 @@ pub(crate) struct Join {
     #[arg(value_name = "ADDRESS", value_parser = address::parse)]
     address: Option<Target>,
 
-    /// Search the LAN and join the first server that takes the connection
+    /// Search the LAN and join the first server that takes the connection; with --turns, for each connection anew
     #[arg(long, conflicts_with = "address")]
     discover: bool,
 
@@ -163,7 +163,7 @@ pub(crate) struct Join {
     #[arg(
         long,
         requires = "game",
-        conflicts_with_all = ["discover", "newest"],
+        conflicts_with = "newest",
         help = TURNS_HELP.lines().next(),
         long_help = TURNS_HELP
     )]
@@ -361,13 +361,7 @@ impl Join {
     async fn connect(&self, id: &str) -> Result<Client, Error> {
         let options = self.limits.socket_options();
         let credentials = self.token_file.read()?;
-        let address = match self.discover {
-            true => None,
-            false => Some(address::with_token(
-                self.address.clone(),
-                credentials.as_ref(),
-            )?),
-        };
+        let address = self.target(credentials.as_ref())?;
         let mut client = Client::builder(id)
             .limits(self.limits.limits())
             .protocols(self.protocols.into())
@@ -381,16 +375,20 @@ impl Join {
         if let Some(address) = address {
             return client.connect(address).await.map_err(Error::Connect);
         }
-        let options = SearchOptions::default().timeout(self.search_time);
-        client.discover(&options).await.map_err(|error| {
-            if matches!(error.kind, ConnectErrorKind::NotFound)
-                && error.phase == ConnectPhase::Discover
-            {
-                Error::NothingFound(self.search_time)
-            } else {
-                Error::Connect(error)
-            }
-        })
+        let found = client.discover(&self.search_options()).await;
+        found.map_err(|error| Error::connect(error, self.search_time))
+    }
+
+    /// The address of the engine; `None` if it is searched for.
+    fn target(&self, credentials: Option<&Credentials>) -> Result<Option<Target>, Error> {
+        if self.discover {
+            return Ok(None);
+        }
+        address::with_token(self.address.clone(), credentials).map(Some)
+    }
+
+    fn search_options(&self) -> SearchOptions {
+        SearchOptions::default().timeout(self.search_time)
     }
 
     fn part(&self) -> Option<Part> {

@@ -4,13 +4,51 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use masep::{Limits, SocketOptions};
+use masep::{Limits, ServerLimits, SocketOptions};
 
 use crate::duration;
 
 /// Reads a number of what there has to be one of: with none, nobody would ever be served.
 pub(crate) fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
+}
+
+/// The bounds of a server's connections together.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct SharedLimits {
+    /// Connections at the same time
+    #[arg(
+        long,
+        alias = "connections",
+        value_name = "N",
+        default_value_t = 1_024,
+        value_parser = at_least_one()
+    )]
+    max_connections: usize,
+
+    /// Connections from one address at the same time [default: as many as there may be]
+    ///
+    /// Without it, one host can take all the places. Of IPv6, a network of 64 bits counts as one.
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    max_per_address: Option<usize>,
+
+    /// Bytes of memory for frames over 64 KiB that are on their way in, on all connections together
+    ///
+    /// A peer whose frame finds none is not read until there is some; one frame of any size finds it where no
+    /// other is on its way in.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    incoming_bytes: usize,
+}
+
+impl SharedLimits {
+    /// These bounds, and the default of every other.
+    pub(crate) fn limits(&self) -> ServerLimits {
+        ServerLimits::default()
+            .connections(self.max_connections)
+            .connections_per_address(self.max_per_address)
+            .incoming_bytes(self.incoming_bytes)
+    }
 }
 
 /// The bounds of one connection.
@@ -42,6 +80,12 @@ pub(crate) struct ConnectionLimits {
     /// Silence after which a peer of protocol 2 is asked whether it still lives; after three times this it is gone; 0s: never
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
     heartbeat: Duration,
+
+    /// Bytes in one frame of protocol 2 that is taken; peers are told it [default: 1 MiB of a server, 16 MiB of a client]
+    ///
+    /// What may be sent follows from what the other side takes. A frame of pymasep's protocol has 65,535 bytes at most.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    payload_bytes: Option<u32>,
 
     /// Frames that may wait for one peer
     #[arg(long, value_name = "N", default_value_t = 1_024)]
@@ -80,6 +124,7 @@ impl ConnectionLimits {
             .idle_time(self.idle_time)
             .write_time(self.write_time)
             .heartbeat(Some(self.heartbeat).filter(|time| !time.is_zero()))
+            .payload_bytes(self.payload_bytes)
             .queue_messages(self.queue_messages)
             .queue_bytes(self.queue_bytes)
             .messages_per_second(self.messages_per_second)
@@ -98,6 +143,9 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         limits: ConnectionLimits,
+
+        #[command(flatten)]
+        shared: SharedLimits,
     }
 
     #[test]
@@ -105,6 +153,7 @@ mod tests {
         let cli = Cli::parse_from(["masep"]);
         assert_eq!(cli.limits.limits(), Limits::default());
         assert_eq!(cli.limits.socket_options(), SocketOptions::default());
+        assert_eq!(cli.shared.limits(), ServerLimits::default());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use masep::access::Tokens;
-use masep::{AcceptError, Protocols, Server, ServerLimits, Target, TypeName};
+use masep::{AcceptError, Protocols, Server, Target, TypeName};
 use masep_proto::gate::{Quits, Rules};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ use self::engine::EngineSide;
 use self::interface::InterfaceSide;
 use self::relay::Side;
 use crate::error::Error;
-use crate::limits::{self, ConnectionLimits};
+use crate::limits::{ConnectionLimits, SharedLimits};
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::tap::{PrintOptions, Recorder, WhenUnread};
@@ -116,19 +116,8 @@ pub(crate) struct Proxy {
     #[arg(long)]
     proxy_protocol: bool,
 
-    /// Connections at the same time
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1_024,
-        value_parser = limits::at_least_one(),
-        help_heading = "Limits"
-    )]
-    max_connections: usize,
-
-    /// Connections from one address at the same time [default: as many as there may be]
-    #[arg(long, value_name = "N", value_parser = limits::at_least_one(), help_heading = "Limits")]
-    max_per_address: Option<usize>,
+    #[command(flatten)]
+    shared: SharedLimits,
 
     /// Time in which to send what waits when ending
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
@@ -271,10 +260,7 @@ impl Proxy {
 
     async fn listen(&self) -> Result<Server, Error> {
         let id = self.id.clone().unwrap_or_else(|| id::random("proxy"));
-        let limits = ServerLimits::default()
-            .connections(self.max_connections)
-            .connections_per_address(self.max_per_address)
-            .decision_time(DECISION_TIME);
+        let limits = self.shared.limits().decision_time(DECISION_TIME);
         let mut builder = Server::builder(id)
             .limits(self.limits.limits())
             .server_limits(limits)

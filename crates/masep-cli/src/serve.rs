@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use masep::{Duplicates, Server, ServerLimits, Target, Tokens, WhenFull};
+use masep::{Duplicates, Server, Target, Tokens, WhenFull};
 use tokio::time::Instant;
 
 use self::handler::TellEvents;
@@ -21,7 +21,7 @@ use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
 use crate::events::{Event, EventWriter, Events, Source};
-use crate::limits::{self, ConnectionLimits};
+use crate::limits::{ConnectionLimits, SharedLimits};
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
@@ -176,22 +176,8 @@ pub(crate) struct Serve {
     #[arg(long)]
     time: bool,
 
-    /// Connections at the same time
-    #[arg(
-        long,
-        alias = "connections",
-        value_name = "N",
-        default_value_t = 1_024,
-        value_parser = limits::at_least_one(),
-        help_heading = "Limits"
-    )]
-    max_connections: usize,
-
-    /// Connections from one address at the same time [default: as many as there may be]
-    ///
-    /// Without it, one host can take all the places. Of IPv6, a network of 64 bits counts as one.
-    #[arg(long, value_name = "N", value_parser = limits::at_least_one(), help_heading = "Limits")]
-    max_per_address: Option<usize>,
+    #[command(flatten)]
+    shared: SharedLimits,
 
     /// Frames that are no message taken from one peer in a second, after the first 1,024; 0: all
     ///
@@ -317,7 +303,7 @@ impl Serve {
         }
         let mut builder = builder
             .limits(self.limits.limits())
-            .server_limits(self.server_limits())
+            .server_limits(self.shared.limits())
             .socket_options(self.limits.socket_options())
             .duplicates(if self.replace {
                 Duplicates::Replace
@@ -369,12 +355,6 @@ impl Serve {
     fn tokens(&self) -> Result<Option<Tokens>, Error> {
         let tokens = self.tokens.as_ref().map(Tokens::file).transpose();
         tokens.map_err(|error| Error::Unusable(error.to_string()))
-    }
-
-    fn server_limits(&self) -> ServerLimits {
-        ServerLimits::default()
-            .connections(self.max_connections)
-            .connections_per_address(self.max_per_address)
     }
 }
 

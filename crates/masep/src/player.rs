@@ -33,11 +33,14 @@ pub use masep_table::player::{Backoff, End, Event, Turn};
 pub use playing::Told;
 
 use crate::connection::now;
+use crate::discovery::SearchOptions;
 use crate::keeper::CLOSE_GRACE;
 use crate::{
     Client, ClientBuilder, ConnectError, Connection, IntoTarget, InvalidAddress, SendError,
 };
-pub(crate) use playing::{PlayerClient, Playing, Received, of_async, player_calls, player_traits};
+pub(crate) use playing::{
+    Place, PlayerClient, Playing, Received, of_async, player_calls, player_traits,
+};
 
 impl PlayerBuilder {
     /// A player of the game at this address. Nothing is connected before [`Player::next_turn`] is awaited.
@@ -45,11 +48,13 @@ impl PlayerBuilder {
     /// # Errors
     /// Text that is no address.
     pub fn join(self, address: impl IntoTarget) -> Result<Player, InvalidAddress> {
-        Ok(Player {
-            playing: self.playing(address, now())?,
-            #[cfg(feature = "unstable-transport")]
-            network: None,
-        })
+        Ok(Player::new(self.playing_at(address, now())?))
+    }
+
+    /// A player of the game that the LAN search finds, by the first server that takes it. Each connection searches anew: an
+    /// engine that was started again at another port is found. Nothing is asked before [`Player::next_turn`] is awaited.
+    pub fn discover(self, options: &SearchOptions) -> Player {
+        Player::new(self.playing(Place::OnLan(options.clone()), now()))
     }
 }
 
@@ -112,6 +117,14 @@ pub struct Player {
 }
 
 impl Player {
+    const fn new(playing: Playing<Client>) -> Self {
+        Self {
+            playing,
+            #[cfg(feature = "unstable-transport")]
+            network: None,
+        }
+    }
+
     /// Configures a player with this id, of this game, a dotted name.
     pub fn builder(id: impl Into<PeerId>, game: impl Into<TypeName>) -> PlayerBuilder {
         PlayerBuilder::new(id.into(), game.into())
@@ -125,7 +138,10 @@ impl Player {
         if let Some(network) = &self.network {
             return network(builder).await;
         }
-        builder.connect(self.playing.target.clone()).await
+        match &self.playing.place {
+            Place::At(target) => builder.connect(target.clone()).await,
+            Place::OnLan(options) => builder.discover(options).await,
+        }
     }
 
     async fn send(&mut self) -> Result<(), SendError> {

@@ -4,9 +4,10 @@ mod told;
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use masep::player::{Backoff, End, Event, Told, Turn};
-use masep::{ConnectError, Player, Role, Target, Value};
+use masep::{ConnectError, Player, Role, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -18,11 +19,11 @@ use crate::error::Error;
 use crate::events::{self, EventWriter, Events};
 use crate::failure::Failure;
 use crate::files::{self, Readers};
+use crate::id;
 use crate::lines::parse_json;
 use crate::output::shown;
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::{address, id};
 
 /// The command of one line.
 #[derive(Debug, PartialEq)]
@@ -42,7 +43,7 @@ pub(super) async fn play(options: Join) -> Result<Status, Error> {
     let mut input = Input::start_with(parse, options.end_with_stdin)?;
     let ending = input.ending();
     let mut writer = EventWriter::start(options.time, false)?;
-    let (player, target) = join(&options)?;
+    let (player, place) = join(&options)?;
     let mut playing = Playing {
         player,
         events: writer.events(),
@@ -78,7 +79,7 @@ pub(super) async fn play(options: Join) -> Result<Status, Error> {
         let failure = playing.into_failure().filter(|_| !has_joined);
         match end {
             _ if undone > 0 => Ok(Status::NotSent),
-            Some(end) => status(end, failure, target),
+            Some(end) => status(end, failure, place, options.search_time),
             // The seat can be had again: it says BYE, and not QUIT.
             None if has_joined => Ok(Status::Done),
             None => Ok(signal.unwrap_or(Status::Done)),
@@ -90,8 +91,8 @@ pub(super) async fn play(options: Join) -> Result<Status, Error> {
     }
 }
 
-/// A player, and where it goes.
-fn join(options: &Join) -> Result<(Player, Target), Error> {
+/// A player, and where it goes, for people.
+fn join(options: &Join) -> Result<(Player, String), Error> {
     let game = options.game.clone().unwrap_or_else(|| "".into());
     let role = options.role.map_or(Role::Actor, Role::from);
     let name = options.role.map_or("actor", super::RoleName::as_str);
@@ -131,13 +132,18 @@ fn join(options: &Join) -> Result<(Player, Target), Error> {
     if let Some(credentials) = &credentials {
         builder = credentials.of_player(builder);
     }
-    let target = address::with_token(options.address.clone(), credentials.as_ref())?;
-    if let Some(tls) = options.trust.tls(Some(&target))? {
+    let target = options.target(credentials.as_ref())?;
+    if let Some(tls) = options.trust.tls(target.as_ref())? {
         builder = builder.tls(tls);
     }
-    let player = builder.join(target.clone());
+    let Some(target) = target else {
+        let player = builder.discover(&options.search_options());
+        return Ok((player, "the engine on the LAN".to_owned()));
+    };
+    let place = target.to_string();
+    let player = builder.join(target);
     let player = player.map_err(|error| Error::Usage(error.to_string()))?;
-    Ok((player, target))
+    Ok((player, place))
 }
 
 /// A player, and the question that its script has.
@@ -236,17 +242,22 @@ async fn next(player: &mut Player, takes_turns: bool) -> Option<Told> {
 
 /// The exit status of the program for this end, the same that it has without turns. Where there never was a connection,
 /// `failure` says why.
-fn status(end: End, failure: Option<ConnectError>, target: Target) -> Result<Status, Error> {
+fn status(
+    end: End,
+    failure: Option<ConnectError>,
+    place: String,
+    searched: Duration,
+) -> Result<Status, Error> {
     match (end, failure) {
         (End::Rejected(_) | End::CannotConnect(_) | End::GaveUp(_), Some(failure)) => {
-            Err(Error::Connect(failure))
+            Err(Error::connect(failure, searched))
         }
         (End::Rejected(rejected), None) => Err(Error::PlayerRejected {
-            target,
+            place,
             rejected: Box::new(rejected),
         }),
         (End::CannotConnect(reason) | End::GaveUp(reason), None) => Err(Error::PlayerLost {
-            target,
+            place,
             reason: shown(&reason),
         }),
         // The engine's BYE is an end in order, whatever it says.

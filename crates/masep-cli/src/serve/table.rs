@@ -78,6 +78,16 @@ pub(super) struct TableOptions {
     )]
     grace: Duration,
 
+    /// Time after which a seat whose player is away is gone, also if no turn waits for it
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10m",
+        requires = "seats",
+        value_parser = duration::parse
+    )]
+    forget_time: Duration,
+
     /// Turns in a row that a seat may miss until it is not waited for; 0: any number
     #[arg(long, value_name = "N", default_value_t = 3, requires = "seats")]
     misses: u32,
@@ -85,6 +95,13 @@ pub(super) struct TableOptions {
     /// Let a player come back by its id alone, without the text that proves its seat
     #[arg(long, requires = "seats")]
     rejoin_by_id: bool,
+
+    /// Let a newcomer have the seat of a pymasep peer that is away, if none is open
+    ///
+    /// pymasep's interfaces have another id after each start, and no other way back. The seat of a player of protocol 2, and
+    /// of one with another access token, is kept.
+    #[arg(long, requires = "seats")]
+    strangers: bool,
 
     /// Seats whose pymasep peers do not answer the end of an episode; pymasep's own interfaces do
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "seats")]
@@ -203,7 +220,7 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         .rejoins_by_id(rules.rejoin_by_id)
         .replaces_same_id(options.replace)
         .limits(options.limits.limits())
-        .server_limits(options.server_limits())
+        .server_limits(options.shared.limits())
         .proxy_protocol(options.proxy_protocol)
         .socket_options(options.limits.socket_options())
         .protocols(options.protocols.into());
@@ -215,6 +232,11 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
             .pymasep_listen(pymasep)
             .map_err(|error| super::usage(&error))?;
     }
+    let (strangers, forget_time) = (rules.strangers, rules.forget_time);
+    builder = builder.settings(move |settings| {
+        let settings = settings.strangers(strangers);
+        settings.forget_time(forget_time)
+    });
     for seat in &rules.finals_unanswered {
         let seat = seat.clone();
         builder = builder.settings(move |settings| settings.finals_unanswered(&seat));

@@ -101,9 +101,8 @@ fn a_table_tells_its_game_and_free_seats() {
     let Some((_server, address)) = announced_with(&options) else {
         return;
     };
-    let player = [
-        "join", &address, "--turns", "--game", "a.Game", "--role", "actor",
-    ];
+    // Others may be there, which do not have this game.
+    let player = ["join", "--discover", "--turns", "--game", "a.Game"];
     let mut player = Session::start(&player);
     player.event("joined");
     let found = run(&["discover", "--json"], "").json();
@@ -173,4 +172,7 @@ fn who_finds_nobody_says_so() {
 
     let join = run_without_network(&["join", "--discover"]).unwrap();
     assert_eq!((join.code, &join.stderr), (Some(3), &nobody.stderr));
+    let turns = ["--turns", "--game", "a.B", "--wait", "1ms"];
+    let turns = run_without_network(&[&["join", "--discover"][..], &turns].concat()).unwrap();
+    assert_eq!((turns.code, &turns.stderr), (Some(3), &nobody.stderr));
 }

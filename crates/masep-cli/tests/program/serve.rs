@@ -12,6 +12,26 @@ use crate::socket::{Heard, Socket, listen, serve_peer};
 
 const END: &str = r#"<Message msg_type="end" src_sub_app="engine" />"#;
 
+/// Without the options, its peers are told that it takes less.
+#[test]
+fn an_engine_takes_frames_as_large_as_it_is_told_to() {
+    let digits = "00".repeat(2 << 20);
+    let frame = json!({ "bytes_hex": digits });
+    let large = ["--payload-bytes", "3000000", "--incoming-bytes", "100000"];
+    for (options, is_taken) in [(&[][..], false), (&large, true)] {
+        let (mut engine, address) = serve(options);
+        let mut agent = Session::start(&["join", &format!("masep://{address}"), "--id", "agent"]);
+        agent.event("connected");
+        engine.event("connected");
+        agent.send(&frame);
+        if is_taken {
+            assert_eq!(engine.event("frame")["bytes_hex"], digits);
+        } else {
+            assert_eq!(agent.event("error")["kind"], "limit");
+        }
+    }
+}
+
 #[test]
 fn a_game_is_played_through_to_its_end() {
     let (mut engine, address) = serve(&[]);

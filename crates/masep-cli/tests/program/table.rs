@@ -337,6 +337,30 @@ fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_cod
     assert!(stderr.contains("cannot connect to 127.0.0.1"), "{stderr}");
 }
 
+/// pymasep's interfaces have another id after each start.
+#[test]
+fn a_stranger_has_the_seat_of_a_pymasep_player_that_is_away_where_that_is_allowed() {
+    for (options, code) in [
+        (&["--strangers"][..], None),
+        (&["--forget-time", "1ms"], Some("gone")),
+    ] {
+        let (mut engine, address) = serve(&[&["--grace", "1h"], options].concat());
+        let ann = pymaseps(&address, "ann");
+        engine.event("seated");
+        let _ben = pymaseps(&address, "ben");
+        engine.until("filled");
+        drop(ann);
+        engine.event("away");
+        if let Some(event) = code {
+            assert_eq!(engine.event(event)["seat"], "red");
+            engine.send(json!({"open_seat": "red"}));
+        }
+        let _eve = pymaseps(&address, "eve");
+        let seated = engine.until("seated");
+        assert_eq!(picked(&seated, ["seat", "id"]), json!(["red", "eve"]));
+    }
+}
+
 /// As without seats.
 #[test]
 fn what_a_player_has_not_taken_when_time_is_up_is_told() {

@@ -7,9 +7,10 @@ use masep_proto::{Dict, Message, Value};
 use masep_table::player::{End, Event, Step, Turn};
 
 use super::{Client, ClientBuilder, Connection, TimedOut, answering_in_calls};
-use crate::player::{PlayerBuilder, Playing, Received, Told, player_calls, player_traits};
+use crate::discovery::SearchOptions;
+use crate::player::{Place, PlayerBuilder, Playing, Received, Told, player_calls, player_traits};
 use crate::sync::now;
-use crate::{ConnectError, IntoTarget, InvalidAddress, SendError, Target};
+use crate::{ConnectError, IntoTarget, InvalidAddress, SendError};
 
 /// A player or spectator, which connects and comes back by itself. See [`masep::player`](crate::player).
 ///
@@ -61,8 +62,24 @@ impl PlayerBuilder {
     /// # Errors
     /// Text that is no address.
     pub fn join_blocking(self, address: impl IntoTarget) -> Result<Player, InvalidAddress> {
-        let playing = self.playing(address, now())?;
+        let playing = self.playing_at(address, now())?;
         Ok(Player { playing })
+    }
+
+    /// As [`discover`](Self::discover), for a player without async.
+    pub fn discover_blocking(self, options: &SearchOptions) -> Player {
+        let playing = self.playing(Place::OnLan(options.clone()), now());
+        Player { playing }
+    }
+}
+
+impl Place {
+    /// Makes an attempt to connect.
+    pub(super) fn connect(self, builder: ClientBuilder) -> Result<Client, ConnectError> {
+        match self {
+            Self::At(target) => builder.connect(target),
+            Self::OnLan(options) => builder.discover(&options),
+        }
     }
 }
 
@@ -87,14 +104,14 @@ impl Player {
     }
 
     fn dial(&mut self) -> Result<Client, ConnectError> {
-        let (builder, target) = self.begin_attempt();
-        builder.connect(target)
+        let (builder, place) = self.begin_attempt();
+        place.connect(builder)
     }
 
     /// An attempt to connect begins: what it is made with.
-    pub(super) fn begin_attempt(&mut self) -> (ClientBuilder, Target) {
+    pub(super) fn begin_attempt(&mut self) -> (ClientBuilder, Place) {
         let endpoint = answering_in_calls(self.playing.begin_attempt());
-        (ClientBuilder::with(endpoint), self.playing.target.clone())
+        (ClientBuilder::with(endpoint), self.playing.place.clone())
     }
 
     fn send(&mut self) -> Result<(), SendError> {

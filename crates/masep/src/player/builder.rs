@@ -5,7 +5,7 @@ use std::time::Instant;
 use masep_proto::{PeerId, Role, TypeName};
 use masep_table::player::{Backoff, Part, Session};
 
-use super::playing::Playing;
+use super::playing::{Place, Playing};
 use crate::connecting::connecting_calls;
 use crate::endpoint::Endpoint;
 use crate::random::random_u64;
@@ -69,23 +69,27 @@ impl PlayerBuilder {
 
     connecting_calls!();
 
-    pub(crate) fn playing<C>(
+    pub(crate) fn playing_at<C>(
         self,
         address: impl IntoTarget,
         now: Instant,
     ) -> Result<Playing<C>, InvalidAddress> {
+        Ok(self.playing(Place::At(address.into_target()?), now))
+    }
+
+    pub(crate) fn playing<C>(self, place: Place, now: Instant) -> Playing<C> {
         let mut session = Session::new(self.part.clone(), now);
         if let Some(resume) = &self.resume {
             session.set_resume(resume.clone());
         }
-        Ok(Playing {
+        Playing {
             session,
-            target: address.into_target()?,
+            place,
             options: self,
             client: None,
             random: Box::new(random_u64),
             failure: None,
-        })
+        }
     }
 
     /// The settings of a client that connects for this player.

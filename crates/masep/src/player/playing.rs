@@ -9,6 +9,7 @@ use masep_table::TurnData;
 use masep_table::player::{Closed, Event, Session, Step, Turn};
 
 use super::PlayerBuilder;
+use crate::discovery::SearchOptions;
 use crate::endpoint::Endpoint;
 use crate::{CloseReason, ConnectError, ConnectErrorKind, SendError, Target, Welcome};
 
@@ -24,10 +25,18 @@ pub enum Told {
     Event(Event),
 }
 
+/// The place of the engine.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    At(Target),
+    /// It is searched for on the LAN, for each connection anew.
+    OnLan(SearchOptions),
+}
+
 /// A player without its way to wait: its part in the game, and its client while there is one.
 pub(crate) struct Playing<C> {
     pub(crate) session: Session,
-    pub(crate) target: Target,
+    pub(crate) place: Place,
     pub(crate) options: PlayerBuilder,
     pub(crate) client: Option<C>,
     /// The numbers by which attempts of many players are spread.
@@ -240,7 +249,7 @@ macro_rules! player_traits {
         impl std::fmt::Debug for $player {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct("Player")
-                    .field("target", &self.playing.target)
+                    .field("place", &self.playing.place)
                     .field("end", &self.playing.session.end())
                     .finish_non_exhaustive()
             }

@@ -17,7 +17,8 @@ use masep::discovery::{
     Announcement, GROUP, InterfaceProbe, PORT, QUESTION, SearchOptions, SearchReport,
     search_blocking,
 };
-use masep::{Address, Client, Limits, Server, ServerLimits, blocking};
+use masep::player::Event;
+use masep::{Address, Client, Limits, Player, Server, ServerLimits, blocking};
 use nix::sched::{CloneFlags, unshare};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
@@ -303,6 +304,18 @@ fn a_client_connects_to_a_server_that_it_has_found() {
         })
     });
     assert_eq!(id, "engine");
+    // Players search too.
+    let joined = player.run(|| {
+        let options = SearchOptions::default().first_only(true);
+        let joins = |event| matches!(event, Some(Event::Joined { .. }));
+        let builder = Player::builder("player", "a.B");
+        let mut threads = builder.clone().discover_blocking(&options);
+        let mut tasks = builder.discover(&options);
+        let thread = joins(threads.event());
+        drop(threads);
+        runtime().block_on(async { (thread, joins(tasks.event().await)) })
+    });
+    assert_eq!(joined, (true, true));
 }
 
 /// A host that answers each question with 300 addresses of its own: six that take connections and

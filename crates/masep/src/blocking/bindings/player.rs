@@ -9,13 +9,14 @@ use masep_table::player::{Step, Turn};
 
 use crate::blocking::player::Waiting;
 use crate::blocking::{Client, ClientBuilder, Player, TimedOut};
-use crate::{ConnectError, SendError, Target};
+use crate::player::Place;
+use crate::{ConnectError, SendError};
 
 /// The next thing to do where there is no connection, which is [done](Self::make) without the player.
 pub struct Attempt(What);
 
 enum What {
-    Connect(Box<(ClientBuilder, Target)>),
+    Connect(Box<(ClientBuilder, Place)>),
     Wait(Duration),
 }
 
@@ -28,8 +29,8 @@ impl Attempt {
     pub fn make(self, time: Duration) -> Attempted {
         match self.0 {
             What::Connect(connect) => {
-                let (builder, target) = *connect;
-                Attempted(Some(builder.connect(target)))
+                let (builder, place) = *connect;
+                Attempted(Some(place.connect(builder)))
             }
             What::Wait(left) => {
                 thread::sleep(left.min(time));
@@ -42,7 +43,7 @@ impl Attempt {
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            What::Connect(connect) => write!(f, "Connect({})", connect.1),
+            What::Connect(connect) => write!(f, "Connect({:?})", connect.1),
             What::Wait(left) => write!(f, "Wait({left:?})"),
         }
     }
