@@ -22,6 +22,27 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output::json_line;
 
+/// The events that serve and join have in common, as a part of their help.
+pub(crate) const HELP: &str = r#"
+  {"event":"message","peer":ID,"message":{...}}
+      see masep encode --help
+  {"event":"frame","peer":ID,"bytes_hex":...,"error":{...}}
+      a frame that is no message
+  {"event":"notice","peer":ID,"code":...,"text":...}
+      something was not accepted; "about" if it says what
+  {"event":"closed","peer":ID,"reason":...,"detail":...}
+      "unsent":N if frames were not sent; "code", "text", "may_return": the words of a peer of
+      protocol 2
+  {"event":"error","line":N,"kind":...,"message":...}
+      that line was not done
+"#;
+
+/// The reasons of closed that they have in common.
+pub(crate) const REASONS: &str = "\
+Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, protocol_error, too_fast, \
+aborted (not all could be sent in --drain-time), io; of protocol 2 also heartbeat_timeout, unsupported_frame, bad_frame, \
+slow_frame, and in TLS truncated, tls; ";
+
 /// Something that happened. Its name and keys are what programs read: they do not change.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

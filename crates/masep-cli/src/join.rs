@@ -17,7 +17,7 @@ use self::conversation::{Conversation, Part};
 use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
-use crate::events::{Event, EventWriter, Source};
+use crate::events::{self, Event, EventWriter, Source};
 use crate::limits::ConnectionLimits;
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
@@ -26,41 +26,32 @@ use crate::tls::Trust;
 use crate::token::{Credentials, TokenFile};
 use crate::{duration, id, runtime};
 
-const LONG_ABOUT: &str = "\
+const BEFORE_EVENTS: &str = "\
 Be an interface's end: connect to an engine, tell what it sends on standard output, send what standard \
 input says. Both are lines of JSON, the same as those of masep serve.
 
 Out, one object a line:
   {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}
-      first; \"protocol\":2 if it is not pymasep's
-  {\"event\":\"message\",\"peer\":SERVER_ID,\"message\":{...}}
-      see masep encode --help
-  {\"event\":\"frame\",\"peer\":SERVER_ID,\"bytes_hex\":...,\"error\":{...}}
-      a frame that is no message
-  {\"event\":\"notice\",\"peer\":SERVER_ID,\"code\":...,\"text\":...}
-      something was not accepted; \"about\" if it says what
-  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}
-      last; \"unsent\":N if frames were not sent; \"code\", \"text\", \"may_return\": the words of a server
-      of protocol 2
+      first; \"protocol\":2 if it is not pymasep's; closed is the last
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...,\"text\":...}
       first and last: a server of protocol 2 does not take it, by the reason that its own event has;
-      \"retry_ms\":N if it may come again
-  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}
-      that line was not done
+      \"retry_ms\":N if it may come again";
 
+const BEHIND_EVENTS: &str = "
 In, one object a line, with one of these actions:
   {\"message\":{...}}      send a message; without src_sub_app it is from this interface
   {\"bytes_hex\":\"00ff\"}   send a frame of these bytes
   {\"bye\":true}           send what waits and BYE, close and end; {\"shutdown\":true} is the same
-\"to\" may be there: the server's id, or \"*\".
+\"to\" may be there: the server's id, or \"*\". A line has at most 7 MiB, as an array of 5 MiB takes; larger frames are for the \
+libraries.
 
 With --role and --game it takes part in a game of pymasep: first it sends the define and register \
 messages; when the engine sends end it answers quit and BYE, as pymasep's interface does, and ends.
 
-Reasons of closed: peer_bye, local_bye, rejected (the server said BYE at once: the id may be in use, the \
-server may be full or ending), end_of_stream, reset, idle_timeout, write_timeout, protocol_error, too_fast, aborted \
-(not all could be sent in --drain-time), io; of protocol 2 also heartbeat_timeout, unsupported_frame, \
-bad_frame, slow_frame, and in TLS truncated, tls.
+";
+
+const BEHIND_REASONS: &str = "\
+here also rejected (the server said BYE at once: the id may be in use, the server may be full or ending).
 
 It ends with the connection: with exit code 0 after a BYE of either side, 5 if the server rejected it, 4 \
 if the connection was lost, 3 if there was none, 6 if not all was sent. The end of standard input does \
@@ -108,7 +99,7 @@ const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 
 /// An interface's end as JSON lines on standard input and output
 #[derive(Debug, Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+#[command(long_about = [BEFORE_EVENTS, events::HELP, BEHIND_EVENTS, events::REASONS, BEHIND_REASONS].concat(), after_long_help = EXAMPLE)]
 #[command(group = ArgGroup::new("part").args(["role", "turns"]).multiple(true))]
 pub(crate) struct Join {
     /// The engine's address [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]

@@ -20,6 +20,14 @@ pub(crate) fn parse_json(line: &[u8]) -> Result<serde_json::Value, Failure> {
     masep_proto::json::from_slice(line).map_err(|error| Failure::json(line, error))
 }
 
+/// The failure for a line of so many bytes.
+pub(crate) fn too_long(length: usize) -> Failure {
+    let message = format!(
+        "bytes of one line: {length} exceeds the limit of {MAX_LINE_BYTES}; what is larger is for the libraries"
+    );
+    Failure::new("limit", message)
+}
+
 /// One line, without the line feed at its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
@@ -104,10 +112,7 @@ pub(crate) fn convert_lines<T, W: Write>(
     while let Some(line) = input.next(|| output.flush())? {
         let converted = match line {
             Line::Whole(line) => convert(line),
-            Line::TooLong(length) => Err(Failure::new(
-                "limit",
-                format!("bytes of one line: {length} exceeds the limit of {MAX_LINE_BYTES}"),
-            )),
+            Line::TooLong(length) => Err(too_long(length)),
         };
         match converted {
             Ok(result) => write(output, &result)?,

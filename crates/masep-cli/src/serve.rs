@@ -20,7 +20,7 @@ use self::table::TableOptions;
 use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
-use crate::events::{Event, EventWriter, Events, Source};
+use crate::events::{self, Event, EventWriter, Events, Source};
 use crate::limits::{ConnectionLimits, SharedLimits};
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
@@ -28,7 +28,7 @@ use crate::status::Status;
 use crate::tls::Certificate;
 use crate::{duration, id, runtime};
 
-const LONG_ABOUT: &str = "\
+const BEFORE_EVENTS: &str = "\
 Be an engine's end: take connections of interfaces, tell what happens on standard output, send what \
 standard input says. Both are lines of JSON.
 
@@ -38,23 +38,11 @@ Out, one object a line:
       masep+tls:// with TLS; \"pymasep_address\" with --pymasep-listen
   {\"event\":\"connected\",\"peer\":ID,\"address\":...}
       \"protocol\":2 if it is not pymasep's; \"token\": the name of its access token
-  {\"event\":\"message\",\"peer\":ID,\"message\":{...}}
-      see masep encode --help
-  {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}
-      a frame that is no message
-  {\"event\":\"notice\",\"peer\":ID,\"code\":...,\"text\":...}
-      something was not accepted; \"about\" if it says what
-  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}
-      \"unsent\":N if frames were not sent; \"code\", \"text\", \"may_return\": the words of a peer of
-      protocol 2
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}
-      a connection was not taken
-  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}
-      that line was not done
+      a connection was not taken";
 
-Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, \
-protocol_error, queue_full, too_fast, shutdown, replaced, revoked, narrowed, kicked, aborted, io; of protocol 2 also heartbeat_timeout, \
-unsupported_frame, bad_frame, slow_frame, and in TLS truncated, tls. Reasons of rejected: closed_before_hello, \
+const BEHIND_EVENTS: &str = "\
+here also queue_full, shutdown, replaced, revoked, narrowed and kicked. Reasons of rejected: closed_before_hello, \
 bad_hello, hello_timeout, crowded_out, duplicate_id, reserved_id, too_many_connections, stopped, other_protocol, unauthorized, forbidden, banned, and with or without TLS those that begin with tls_; \
 \"skipped\":N says that N before it could not be told. \"detail\" is for people.
 
@@ -106,7 +94,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// An engine's end as JSON lines on standard input and output
 #[derive(Debug, Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+#[command(long_about = [BEFORE_EVENTS, events::HELP, "\n", events::REASONS, BEHIND_EVENTS].concat(), after_long_help = EXAMPLE)]
 pub(crate) struct Serve {
     /// Address to listen on; port 0 takes a free one [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///

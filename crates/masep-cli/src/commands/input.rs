@@ -147,10 +147,7 @@ fn read_lines<C>(
         let command = match input.next(|| Ok(())) {
             Ok(None) => return,
             Ok(Some(lines::Line::Whole(line))) => parse(line),
-            Ok(Some(lines::Line::TooLong(length))) => Err(Failure::new(
-                "limit",
-                format!("bytes of one line: {length} exceeds the limit of {MAX_LINE_BYTES}"),
-            )),
+            Ok(Some(lines::Line::TooLong(length))) => Err(lines::too_long(length)),
             Err(error) => {
                 let command = Err(Failure::new("stdin", error.to_string()));
                 let _ = lines.blocking_send(Line { number, command });

@@ -168,7 +168,7 @@ fn a_line_without_end_does_not_fill_the_memory() {
     let lines = run.lines();
     assert_eq!(
         lines[0],
-        r#"{"error":{"kind":"limit","message":"bytes of one line: 8388608 exceeds the limit of 7340032"}}"#
+        r#"{"error":{"kind":"limit","message":"bytes of one line: 8388608 exceeds the limit of 7340032; what is larger is for the libraries"}}"#
     );
     assert_eq!(
         lines[1],
