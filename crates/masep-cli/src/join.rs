@@ -125,6 +125,9 @@ pub(crate) struct Join {
     search_time: Duration,
 
     /// Try again for so long until there is a connection, for an engine that starts later
+    ///
+    /// With --turns 60s, and the same after each loss of a connection that has lasted; it is given up when the next attempt would
+    /// begin later.
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     wait: Option<Duration>,
 

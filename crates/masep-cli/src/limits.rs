@@ -83,7 +83,7 @@ pub(crate) struct ConnectionLimits {
 
     /// Bytes in one frame of protocol 2 that is taken; peers are told it [default: 1 MiB of a server, 16 MiB of a client]
     ///
-    /// What may be sent follows from what the other side takes. A frame of pymasep's protocol has 65,535 bytes at most.
+    /// This side sends as much as the other takes. A frame of pymasep's protocol has 65,535 bytes at most.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
     payload_bytes: Option<u32>,
 

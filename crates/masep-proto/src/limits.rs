@@ -151,8 +151,10 @@ __bounds! {
         decision_time: Duration = Duration::from_secs(4);
 
         /// Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in, on all connections
-        /// of one server together. Default 64 MiB: 64 of the largest. A peer that finds none is not read until there is
-        /// some, and a peer that takes more than 30 s for such a frame while others wait is ended.
+        /// of one server together. Default 64 MiB: 64 of the largest. A frame takes its memory whole when a sixteenth of it,
+        /// or 64 KiB, has arrived. A peer that finds none is not read until there is some, and a peer that takes more than
+        /// 30 s for such a frame while others wait is ended. One frame of any size is taken where no other is on its way in.
+        /// Memory that connections keep for their next frames counts too, and is at most half of it.
         incoming_bytes: usize = 64 << 20;
 
         /// Answers to the LAN search that one server gives per second, of which one other host gets at

@@ -151,8 +151,10 @@ impl Settings {
         self
     }
 
-    /// Sets whether a newcomer gets the seat of a pymasep peer that is away, if none is open. Default no. The seat of a player
-    /// with an access token is kept for that token.
+    /// Sets whether a newcomer, of either protocol, gets the seat of a pymasep peer that is away, if none is open that it wants
+    /// and may have. Default no. It is [seated](crate::Event::Seated) as in an open seat, and is asked the question that waits
+    /// there, with a view of its own; the one before does not get the seat back. The seats of players of protocol 2 are kept,
+    /// which can prove them. That of a player with an access token goes to nobody with another one.
     #[must_use]
     pub const fn strangers(mut self, allowed: bool) -> Self {
         self.strangers = allowed;

@@ -67,7 +67,10 @@ class ServerLimits:
     """Seconds in which a host that is asked decides about a client of protocol 2; after them the client is refused with the
     code ``"undecided"``. Such a client gives up by itself after 5 seconds."""
     incoming_bytes: int = 64 << 20
-    """Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in."""
+    """Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in, on all connections together. A
+    peer whose frame finds none is not read until there is some, and one that takes more than 30 seconds for a frame while
+    others wait is ended. One frame of any size is taken where no other is on its way in. Memory that connections keep
+    for their next frames counts too, and is at most half of it."""
     answers_per_second: int = 1_000
     """Answers to the search on the LAN."""
 

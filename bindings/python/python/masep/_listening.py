@@ -134,7 +134,7 @@ class Listener(Listening, Generic[C, A]):
         that are not, on one port) or ``"off"``
     :param tokens: a file of access tokens (``masep token new`` makes it): only clients of protocol 2 that say one of
         them are taken, before anything else is looked at. It is read anew when it changes; a token that is taken out
-        ends its connections. Peers of pymasep's protocol have no tokens, and are refused
+        ends its connections, and one that allows less those that may be more than that. Peers of pymasep's protocol have no tokens, and are refused
     :param admit: in place of ``tokens``, a function that gets each client of protocol 2 that has said HELLO, an
         :class:`AccessRequest`, and returns whether it is let in: True, False, or a :class:`Grant` with what it may be. All
         that are refused are told the same. A thread of the server's own calls it, for one client after the other, so that it may wait; in :mod:`masep.aio` the

@@ -311,8 +311,8 @@ def join(
     :param role: ``"actor"`` for a player, ``"observer"`` for a spectator
     :param seat: the name of the seat that it wants, at a table of protocol 2
     :param resume: the :attr:`Player.resume` of an earlier process, which had the seat
-    :param patience: seconds from the beginning, or the loss of the connection, until attempts to connect are
-        given up
+    :param patience: seconds in all without a connection, from the beginning or the loss of one that lasted, until
+        attempts to connect are given up: when the next one would begin later. Time between calls counts
     :param limits: what messages and the connection are bound by
     :param socket_options: how the socket is opened, watched and waited for
     :param protocol: as for :func:`masep.connect`

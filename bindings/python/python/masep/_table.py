@@ -350,7 +350,9 @@ class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
     :param forget_time: seconds after which a seat that is away is gone, whether or not a turn waited
     :param farewell: seconds for pymasep's peers to answer ``END``
     :param replaces_same_id: let a pymasep peer take over the live connection of one with the same id
-    :param strangers: let a newcomer have the seat of a pymasep peer that is away, if none is open
+    :param strangers: let a newcomer, of either protocol, have the seat of a pymasep peer that is away, if none is open that it
+        wants and may have. It is asked the question that waits there, and the one before does not get the seat back.
+        The seats of players of protocol 2 are kept; that of a player with an access token goes to nobody with another
     :param keeps_env_step: leave the ``env_step`` of a State as it is for pymasep's peers, which answer
         only steps that rise; else the number of the turn is written into it
     :param hears_echo: take an int in the parameter ``turn`` of a pymasep peer's action for the number of
@@ -370,7 +372,7 @@ class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
         that are not, on one port) or ``"off"``
     :param tokens: a file of access tokens (``masep token new`` makes it): only clients of protocol 2 that say one of
         them are taken, before anything else is looked at. It is read anew when it changes; a token that is taken out
-        ends its connections. Peers of pymasep's protocol have no tokens, and are refused
+        ends its connections, and one that allows less those that may be more than that. Peers of pymasep's protocol have no tokens, and are refused
     :param pymasep_listen: an address for these, beside the other: a Unix socket, or one that strangers do not reach
     :param admit: in place of ``tokens``, a function that says whether a client is let in, and as what: as for
         :class:`masep.Server`

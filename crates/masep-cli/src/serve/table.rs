@@ -96,10 +96,11 @@ pub(super) struct TableOptions {
     #[arg(long, requires = "seats")]
     rejoin_by_id: bool,
 
-    /// Let a newcomer have the seat of a pymasep peer that is away, if none is open
+    /// Let a newcomer have the seat of a pymasep peer that is away, if none is open that it wants and may have
     ///
-    /// pymasep's interfaces have another id after each start, and no other way back. The seat of a player of protocol 2, and
-    /// of one with another access token, is kept.
+    /// pymasep's interfaces have another id after each start, and no other way back. The newcomer is asked what waits there, and
+    /// the one before does not get the seat back. The seats of players of protocol 2 are kept; that of a player with an
+    /// access token goes to nobody with another.
     #[arg(long, requires = "seats")]
     strangers: bool,
 

@@ -15,7 +15,8 @@ pub struct Backoff {
     /// The longest. Default 4 s.
     pub longest: Duration,
     /// The time in all without a connection, from the loss of one that lasted or from the beginning, until it is given up.
-    /// Default 60 s.
+    /// Default 60 s. It is given up when the next attempt would begin later, also by the word of a server that tells when it
+    /// may be tried again; an attempt that has begun goes on. Time counts in which a player is not asked for anything.
     pub patience: Duration,
 }
 

@@ -194,8 +194,8 @@ def join(
     :param id: the id by which the server shall know this side; None: one by chance
     :param game: the game, where the server has a name for it
     :param resume: the :attr:`AgentPlayer.resume` of an earlier process, which played the agent
-    :param patience: seconds from the beginning, or the loss of the connection, until attempts to connect are
-        given up
+    :param patience: seconds in all without a connection, from the beginning or the loss of one that lasted, until
+        attempts to connect are given up: when the next one would begin later. Time between calls counts
     :param limits: what messages and the connection are bound by; at most 256 MiB at once if not given
     :param socket_options: how the socket is opened, watched and waited for
     :param more: the other arguments of :func:`masep.join`
