@@ -211,6 +211,26 @@ except KeyboardInterrupt:
     assert printed == "interrupted\n"
 
 
+#: Ends of what other threads wake: that of a server, and that of an event loop of which connections are left.
+ENDS_OF_THE_WOKEN = {
+    "server": "server.shutdown()",
+    "event loop": """
+import asyncio, masep.aio
+async def open_both():
+    served = masep.aio.Server("engine", "127.0.0.1:0")
+    connection = await masep.aio.connect("{}:{}".format(*served.address), id="other", protocol=1)
+    return served, connection, await served.accept()
+with asyncio.Runner() as runner:
+    left = runner.run(open_both())
+""",
+}
+
+
+@pytest.mark.parametrize("end", ENDS_OF_THE_WOKEN)
+def test_nobody_is_woken_with_a_signal_that_ends_the_process(end):
+    run(f"signal.signal(signal.SIGPIPE, signal.SIG_DFL){chr(10)}{ENDS_OF_THE_WOKEN[end]}")
+
+
 def test_a_fork_is_told_and_disturbs_nobody():
     printed = run(
         """

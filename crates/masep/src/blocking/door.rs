@@ -1,6 +1,6 @@
 //! The door of a server: [`Admission`], a thread that accepts, and the threads of handlers.
 
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use super::bindings::{Detached, relay::Relays};
 use super::handler::guarded;
 use super::handler_threads::HandlerThreads;
 use super::keeper;
+use super::pipe::Pipe;
 use super::prefaces::Prefaces;
 use super::shared::{DropGuard, Shared};
 use super::stream::{WOKEN, after, poll_fd, readiness, wait_for};
@@ -36,7 +37,7 @@ pub(super) struct Door {
     pub(super) accepted: Arrivals<Connection>,
     _keeper: keeper::Hold,
     /// Wakes the thread that accepts.
-    wake: PipeWriter,
+    pipe: Pipe,
     is_stopped: AtomicBool,
     #[cfg(feature = "unstable-bindings")]
     pub(super) relays: Arc<Relays>,
@@ -46,7 +47,6 @@ impl Door {
     pub(super) fn new(
         settings: DoorSettings,
         handler: Option<Arc<dyn SocketHandler>>,
-        wake: PipeWriter,
     ) -> io::Result<Arc<Self>> {
         let hold = keeper::hold()?;
         let door = Arc::new(Self {
@@ -55,7 +55,7 @@ impl Door {
             threads: Arc::default(),
             accepted: Arrivals::new(settings.most()),
             _keeper: hold,
-            wake,
+            pipe: Pipe::new()?,
             is_stopped: AtomicBool::new(false),
             #[cfg(feature = "unstable-bindings")]
             relays: Arc::default(),
@@ -80,11 +80,7 @@ impl Door {
     }
 
     /// Accepts until the server is stopped.
-    pub(super) fn run(
-        self: &Arc<Self>,
-        listeners: &[(Entrance, ListeningSocket)],
-        mut woken: &PipeReader,
-    ) {
+    pub(super) fn run(self: &Arc<Self>, listeners: &[(Entrance, ListeningSocket)]) {
         let mut prefaces = Prefaces::default();
         let mut errors = AcceptErrors::new();
         let id = &self.settings().server.endpoint.id;
@@ -93,7 +89,7 @@ impl Door {
         while !self.is_stopped.load(Ordering::SeqCst) {
             self.ask(Admission::handle_timeout);
             let deadline = self.parts.lock().next_look();
-            let mut asked = vec![poll_fd(&woken, WOKEN)];
+            let mut asked = vec![poll_fd(&self.pipe, WOKEN)];
             asked.extend(prefaces.waiting());
             if rests_until.is_none() {
                 asked.extend(
@@ -107,7 +103,7 @@ impl Door {
             let is_woken = readiness(&asked[0]).reads;
             prefaces.read(self);
             if is_woken {
-                let _ = woken.read(&mut [0; 64]);
+                self.pipe.take_out();
                 continue;
             }
             if rests_until.is_some_and(|until| until > Instant::now()) {
@@ -206,7 +202,7 @@ impl Admits for Door {
     }
 
     fn hurry(&self) {
-        let _ = (&self.wake).write_all(&[0]);
+        self.pipe.wake();
     }
 
     #[cfg(feature = "unstable-bindings")]

@@ -6,8 +6,9 @@ use masep_proto::connection::Event;
 use masep_proto::protocol2::Welcome;
 
 use super::Connection;
+use super::pipe::Pipe;
 use super::shared::{DropGuard, Shared, State};
-use super::stream::{Stream, Waker};
+use super::stream::Stream;
 use crate::CloseReason;
 use crate::hearing::Hearing;
 use crate::sync::thread::Thread;
@@ -18,7 +19,7 @@ pub(super) struct News {
     events: Vec<Event>,
     /// A thread is to be woken that waits for bytes.
     pub(super) wake: Option<Arc<Stream>>,
-    pub(super) sleepers: Vec<Waker>,
+    pub(super) sleepers: Vec<Arc<Pipe>>,
     /// The thread that stands aside, at the end.
     pub(super) aside: Option<Thread>,
 }

@@ -60,6 +60,7 @@ mod events;
 mod handler;
 mod handler_threads;
 mod keeper;
+mod pipe;
 #[cfg(not(masep_model))]
 mod player;
 mod poller;

@@ -102,13 +102,12 @@ fn start(
     for (_, listener) in &listeners {
         listener.prepare(&endpoint.limits, &endpoint.socket_options);
     }
-    let (woken, wake) = io::pipe()?;
     let info = ServerInfo::new(&settings, local_address, pymasep_address);
     let announces = server.announce;
-    let door = Door::new(settings, handler, wake)?;
+    let door = Door::new(settings, handler)?;
     let announcement = announces.then(|| announce(&info)).transpose()?;
     let accepting = door.clone();
-    let thread = spawn("accept", move || accepting.run(&listeners, &woken))?;
+    let thread = spawn("accept", move || accepting.run(&listeners))?;
     Ok(Server {
         info,
         door,

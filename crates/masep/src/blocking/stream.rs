@@ -1,7 +1,7 @@
 //! The socket of a connection, and the calls of the system on it. No lock is held in any of them.
 
-use std::cell::{Cell, RefCell};
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::cell::Cell;
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use masep_proto::connection::{Action, Read, Room, Transmit, Write};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use super::pipe::Pipe;
 use crate::sync::{self, Instant, earlier, poll, thread_local};
 use crate::transport::{self, Socket, Stream as _, TcpOptions};
 
@@ -60,39 +61,26 @@ impl Readiness {
     }
 }
 
-/// Wakes a thread that waits for a stream.
-#[derive(Clone, Debug)]
-pub(super) struct Waker(Arc<PipeWriter>);
-
-impl Waker {
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    pub(super) fn wake(&self) {
-        let _ = (&*self.0).write_all(&[0]);
-    }
-}
-
-/// Calls with the pipe by which this thread is woken; without one, where the process has no descriptor for it.
-pub(super) fn with_waker<T>(call: impl FnOnce(Option<(&PipeReader, &Waker)>) -> T) -> T {
+/// The pipe by which this thread is woken; `None` where the process has no descriptor for it.
+pub(super) fn waker() -> Option<Arc<Pipe>> {
     thread_local! {
-        static PIPE: RefCell<Option<(PipeReader, Waker)>> = const { RefCell::new(None) };
+        static KEPT: Cell<Option<Arc<Pipe>>> = const { Cell::new(None) };
         static HAS_WARNED: Cell<bool> = const { Cell::new(false) };
     }
-    PIPE.with(|pipe| {
-        let mut pipe = pipe.borrow_mut();
-        if pipe.is_none() {
-            match io::pipe() {
-                Ok((reader, writer)) => *pipe = Some((reader, Waker(Arc::new(writer)))),
+    let open = || match Pipe::new() {
+        Ok(pipe) => Some(Arc::new(pipe)),
+        Err(error) => {
+            if !HAS_WARNED.with(|has| has.replace(true)) {
                 // It looks again and again meanwhile.
-                Err(error) if !HAS_WARNED.with(|has| has.replace(true)) => {
-                    tracing::warn!("a thread that waits looks every {UNWOKEN_TIME:?}: {error}");
-                }
-                Err(_) => {}
+                tracing::warn!("a thread that waits looks every {UNWOKEN_TIME:?}: {error}");
             }
+            None
         }
-        call(pipe.as_ref().map(|(reader, waker)| (reader, waker)))
+    };
+    KEPT.with(|kept| {
+        let pipe = kept.take().or_else(open);
+        kept.set(pipe.clone());
+        pipe
     })
 }
 
@@ -142,7 +130,7 @@ impl Stream {
         &self,
         wanted: Readiness,
         until: Option<Instant>,
-        woken: Option<&PipeReader>,
+        woken: Option<&Pipe>,
     ) -> Result<Readiness, io::ErrorKind> {
         let Some(woken) = woken else {
             let mut asked = [poll_fd(&self.0, wanted)];
@@ -152,7 +140,7 @@ impl Stream {
         let mut asked = [poll_fd(&self.0, wanted), poll_fd(woken, WOKEN)];
         wait_for(&mut asked, until)?;
         if readiness(&asked[1]).reads {
-            let _ = (&*woken).read(&mut [0; 16]);
+            woken.take_out();
         }
         Ok(readiness(&asked[0]).of(wanted))
     }

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use masep_proto::Frame;
 use masep_proto::connection::Want;
 
+use crate::blocking::pipe::Pipe;
 use crate::blocking::stream::{Readiness, Wait};
 use crate::blocking::{Connection, keeper};
 use crate::sync::{Instant, Mutex, MutexGuard, thread};
@@ -18,15 +19,12 @@ use crate::{Bye, CloseReason, SendError, TryRecvError};
 ///
 /// Other threads can change a connection too: a server is shut down, or a peer comes back with the same id. Then the
 /// descriptor of this is readable, and [`take_woken`](Self::take_woken) tells which connections to look at.
-pub struct EventLoop {
-    woken: PipeReader,
-    wakeups: Arc<Wakeups>,
-}
+pub struct EventLoop(Arc<Wakeups>);
 
 pub(super) struct Wakeups {
-    /// The keys of the connections that were woken and not looked at. If there is one, a byte is in the pipe.
+    /// The keys of the connections that were woken and not looked at. If there is one, the pipe is readable.
     keys: Mutex<HashSet<u64>>,
-    wake: PipeWriter,
+    pipe: Pipe,
 }
 
 impl Wakeups {
@@ -39,7 +37,7 @@ impl Wakeups {
         let mut keys = self.lock();
         let is_first = keys.is_empty();
         if keys.insert(key) && is_first {
-            let _ = (&self.wake).write_all(&[0]);
+            self.pipe.wake();
         }
     }
 }
@@ -94,31 +92,28 @@ impl EventLoop {
     /// # Errors
     /// The system's error for a pipe.
     pub fn new() -> io::Result<Self> {
-        let (woken, wake) = io::pipe()?;
-        let keys = Mutex::new(HashSet::new());
-        let wakeups = Arc::new(Wakeups { keys, wake });
-        Ok(Self { woken, wakeups })
+        let (keys, pipe) = (Mutex::default(), Pipe::new()?);
+        Ok(Self(Arc::new(Wakeups { keys, pipe })))
     }
 
     /// The keys of the connections that other threads have changed since the last call. Never blocks.
     pub fn take_woken(&self) -> Vec<u64> {
-        let mut keys = self.wakeups.lock();
+        let mut keys = self.0.lock();
         if !keys.is_empty() {
-            let _ = (&self.woken).read(&mut [0]);
+            self.0.pipe.take_out();
         }
         keys.drain().collect()
     }
 
     /// The means to wake it.
-    #[cfg(feature = "unstable-bindings")]
     pub(super) fn wakeups(&self) -> Arc<Wakeups> {
-        self.wakeups.clone()
+        self.0.clone()
     }
 }
 
 impl AsFd for EventLoop {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.woken.as_fd()
+        self.0.pipe.as_fd()
     }
 }
 
@@ -144,7 +139,7 @@ impl Connection {
         let socket = socket.transpose()?;
         state.note_use();
         state.roles.event_loop = Some(LoopHandle {
-            wakeups: event_loop.wakeups.clone(),
+            wakeups: event_loop.wakeups(),
             key,
             thread: thread::current().id(),
         });

@@ -1,12 +1,14 @@
 //! The threads around a connection: which of them waits for the socket, and what is left for others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use masep_proto::connection::{Want, Wants};
 
 use crate::blocking::bindings::event_loop::LoopHandle;
+use crate::blocking::pipe::Pipe;
 use crate::blocking::shared::State;
-use crate::blocking::stream::{Readiness, Waker};
+use crate::blocking::stream::Readiness;
 use crate::sync::{self, Instant, thread};
 
 /// A read waits for no shorter time: the system counts in steps of some milliseconds.
@@ -22,7 +24,7 @@ pub(in crate::blocking) struct Roles {
     /// A thread reads until bytes come, and is to be woken at the end.
     pub(in crate::blocking) sleeps: bool,
     /// The threads that wait for the socket, for when its connection is being ended.
-    pub(in crate::blocking) sleepers: Vec<Waker>,
+    pub(in crate::blocking) sleepers: Vec<Arc<Pipe>>,
     /// The socket was shut for reading, which wakes that thread: from here on an end of the stream is not the peer's.
     pub(in crate::blocking) is_shut: bool,
     /// Threads that wait for those that have them.

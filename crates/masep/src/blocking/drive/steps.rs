@@ -11,7 +11,7 @@ use super::Guard;
 use crate::blocking::events::News;
 use crate::blocking::keeper;
 use crate::blocking::shared::{Shared, State};
-use crate::blocking::stream::{Readiness, Wait, Waker, after, with_waker};
+use crate::blocking::stream::{Readiness, Wait, after, waker};
 use crate::sync::thread::Thread;
 use crate::sync::{self, Instant, earlier};
 
@@ -46,7 +46,7 @@ impl Shared {
             if let Some(stream) = news.wake {
                 stream.shut_reading();
             }
-            news.sleepers.iter().for_each(Waker::wake);
+            news.sleepers.iter().for_each(|sleeper| sleeper.wake());
             news.aside.iter().for_each(Thread::unpark);
         }
         let mut tells = true;
@@ -164,20 +164,19 @@ impl Shared {
         let Some(stream) = state.stream.clone() else {
             return state;
         };
-        with_waker(move |waker| {
-            let (woken, waker) = waker.unzip();
-            state.take(wanted);
-            state.roles.sleepers.extend(waker.cloned());
-            drop(state);
-            let found = stream.wait(wanted, until, woken);
-            let mut state = self.lock();
-            if let Some(waker) = waker {
-                state.roles.sleepers.retain(|sleeper| !sleeper.is(waker));
-            }
-            state.give_back(wanted);
-            state.tick();
-            self.found(state, found.unwrap_or(wanted))
-        })
+        let waker = waker();
+        state.take(wanted);
+        state.roles.sleepers.extend(waker.clone());
+        drop(state);
+        let found = stream.wait(wanted, until, waker.as_deref());
+        state = self.lock();
+        if let Some(waker) = waker {
+            let sleepers = &mut state.roles.sleepers;
+            sleepers.retain(|sleeper| !Arc::ptr_eq(sleeper, &waker));
+        }
+        state.give_back(wanted);
+        state.tick();
+        self.found(state, found.unwrap_or(wanted))
     }
 
     /// Does what is due by now, and what the socket is ready for.
