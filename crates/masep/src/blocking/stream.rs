@@ -77,11 +77,13 @@ pub(super) fn waker() -> Option<Arc<Pipe>> {
             None
         }
     };
-    KEPT.with(|kept| {
+    let kept = KEPT.try_with(|kept| {
         let pipe = kept.take().or_else(open);
         kept.set(pipe.clone());
         pipe
-    })
+    });
+    // One that is about to end keeps none.
+    kept.unwrap_or_else(|_| open())
 }
 
 impl Stream {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use masep::{CloseReason, Frame, Limits, SendError, WhenFull};
 
 use crate::shells::{
-    Options, Peer, SOON, Shell, Side, accept, fill, frame, nobody, of_each_network, of_each_shell,
-    until,
+    Client, Options, Peer, SOON, Shell, Side, accept, fill, frame, nobody, of_each_network,
+    of_each_shell, until,
 };
 
 of_each_network! {
@@ -22,6 +22,7 @@ of_each_network! {
     silence_is_noticed_also_by_calls_that_do_not_wait
     a_peer_that_never_reads_is_ended_and_holds_up_nobody
     a_peer_that_does_not_end_its_side_is_reset_after_a_while
+    a_thread_that_has_a_connection_of_its_own_ends_it
     ; with resets:
     a_peer_that_takes_nothing_is_cut_off_with_a_reset
     a_reset_is_told_apart
@@ -276,4 +277,41 @@ fn dropping_a_server_says_bye_to_all(shell: Shell) {
     while std::net::TcpStream::connect(address).is_ok() {
         thread::yield_now();
     }
+}
+
+/// A value of a thread that is dropped after those that the library has there.
+struct OfThread(Box<dyn Client>, Shell);
+
+impl Drop for OfThread {
+    fn drop(&mut self) {
+        let connection = self.0.connection();
+        assert_eq!(connection.try_send("last"), Ok(()));
+        if self.1 == Shell::Blocking {
+            assert_eq!(connection.recv(), Ok(Frame::new("answer")));
+        }
+    }
+}
+
+fn a_thread_that_has_a_connection_of_its_own_ends_it(side: Side) {
+    thread_local! {
+        static OWN: RefCell<Option<OfThread>> = const { RefCell::new(None) };
+    }
+    let server = side.serve(Options::default());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            OWN.with_borrow_mut(|own| assert!(own.is_none(), "is to be dropped from here on"));
+            let client = side.join("agent", &server);
+            client.connection().try_send("first").unwrap();
+            assert_eq!(client.connection().recv(), Ok(Frame::new("hi")));
+            OWN.set(Some(OfThread(client, side.shell)));
+        });
+        let connection = accept(&*server);
+        connection.send("hi").unwrap();
+        assert_eq!(connection.recv(), Ok(Frame::new("first")));
+        assert_eq!(connection.recv(), Ok(Frame::new("last")));
+        if side.shell == Shell::Blocking {
+            connection.send("answer").unwrap();
+        }
+        assert_eq!(connection.end(), CloseReason::PeerBye);
+    });
 }

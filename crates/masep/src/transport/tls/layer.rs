@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::LocalKey;
 
 use masep_proto::tls::{FirstBytes, LayerState, TlsFault};
 use rustls::pki_types::ServerName;
@@ -75,6 +76,12 @@ thread_local! {
     static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static WRITE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Puts a buffer into the place of the one that a thread keeps. A thread that is about to end keeps none: its own values may
+/// have connections, which are dropped then.
+fn exchange(kept: &'static LocalKey<Cell<Vec<u8>>>, new: Vec<u8>) -> Vec<u8> {
+    kept.try_with(|kept| kept.replace(new)).unwrap_or_default()
 }
 
 impl Layer {
@@ -202,16 +209,16 @@ impl Layer {
     fn receive(&self, room: &mut Vec<u8>, recv: Recv<'_>) -> io::Result<usize> {
         let free = room.capacity() - room.len();
         let wanted = (free + free / 64 + 64).clamp(LEAST_READ, MOST_READ);
-        let mut ciphertext = READ.take();
+        let mut ciphertext = exchange(&READ, Vec::new());
         ciphertext.clear();
         ciphertext.reserve(wanted);
         let received = recv(&mut ciphertext);
         if !matches!(received, Ok(1..)) {
-            READ.set(ciphertext);
+            exchange(&READ, ciphertext);
             return received;
         }
         let spare = self.take_in(ciphertext, room);
-        READ.set(spare);
+        exchange(&READ, spare);
         received
     }
 
@@ -336,7 +343,7 @@ impl Layer {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if session.out().capacity() == 0 {
-            *session.out() = OUT.take();
+            *session.out() = exchange(&OUT, Vec::new());
         }
         let room = session.early_room();
         let is_early = room != usize::MAX;
@@ -454,7 +461,7 @@ impl Outgoing {
             let mut spare = mem::take(&mut self.bytes);
             if spare.capacity() <= MOST_KEPT {
                 spare.clear();
-                OUT.set(spare);
+                exchange(&OUT, spare);
             }
         }
         Ok(said)
@@ -470,7 +477,7 @@ fn pieces(
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<usize> {
     let (mut skip, mut taken) = (from, 0);
-    let mut gathered = WRITE.take();
+    let mut gathered = exchange(&WRITE, Vec::new());
     gathered.clear();
     let mut all = || {
         for buffer in buffers {
@@ -496,7 +503,7 @@ fn pieces(
         take(&gathered)
     };
     let result = all();
-    WRITE.set(gathered);
+    exchange(&WRITE, gathered);
     result.map(|()| taken)
 }
 
@@ -506,7 +513,7 @@ fn discard(recv: Recv<'_>, waits: bool) {
     if waits {
         return;
     }
-    let mut scratch = READ.take();
+    let mut scratch = exchange(&READ, Vec::new());
     let mut discarded = 0;
     while discarded < MOST_DISCARDED {
         scratch.clear();
@@ -516,7 +523,7 @@ fn discard(recv: Recv<'_>, waits: bool) {
             _ => break,
         }
     }
-    READ.set(scratch);
+    exchange(&READ, scratch);
 }
 
 fn error_of(fault: TlsFault) -> io::Error {
