@@ -34,7 +34,7 @@ impl EventLoop {
         self.0.as_fd().as_raw_fd()
     }
 
-    /// The keys of those that other threads have changed.
+    /// The keys of those that others have changed.
     fn take_woken(&self) -> Vec<u64> {
         self.0.take_woken()
     }
@@ -84,7 +84,9 @@ impl Driven {
     fn offer(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
         let connection = self.connection.get();
         let outgoing = frames::outgoing(body)?;
-        match connection::offer(connection.inner(py)?, outgoing) {
+        let inner = connection.inner(py)?;
+        let _call = inner.in_loop();
+        match connection::offer(inner, outgoing) {
             Ok(Offer::Sent) => Ok(Some(0)),
             Ok(Offer::Rest(number)) => Ok(Some(number)),
             Ok(Offer::NoRoom(_)) => Ok(None),

@@ -448,6 +448,32 @@ def test_calls_that_wait_are_told_what_another_thread_did():
     run(main())
 
 
+async def kick(server):
+    assert server.kick(id="raw") == 1
+
+
+async def ban(server):
+    assert server.ban(address="127.0.0.1") == 1
+
+
+@pytest.mark.parametrize("act", [kick, ban])
+def test_a_call_that_waits_is_told_what_its_own_loop_has_the_server_do(act):
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            peer, connection = await connected(server)
+            waiting = asyncio.create_task(connection.recv())
+            # It waits, for a peer that says nothing and does not go.
+            await asyncio.sleep(0)
+            await act(server)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert waiting.done() and await waiting is None
+            assert connection.close_reason == "kicked"
+            assert await peer.read(len(BYE)) == BYE
+
+    run(main())
+
+
 def test_a_frame_that_the_door_makes_arrive_is_received():
     """A peer that comes back has its predecessor looked at, by whoever drives it."""
 

@@ -81,9 +81,7 @@ class ConnectionFacts:
         Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
         and while another one is under way that is not a second old."""
         self._check()
-        asked = self._connection.ping()
-        self._queued()
-        return asked
+        return self._connection.ping()
 
     def notice(self, code: str, text: str = "", about: dict[str, Any] | None = None) -> None:
         """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
@@ -97,13 +95,9 @@ class ConnectionFacts:
         """
         self._check()
         self._connection.notice(code, text, about)
-        self._queued()
 
     def _check(self) -> None:
         """Called before something is done that another thread must not do."""
-
-    def _queued(self) -> None:
-        """Called when there may be something to write that no call waits for."""
 
     def try_notice(self) -> Notice | None:
         """The oldest notice of the peer's that has arrived and was not taken: something that it did not

@@ -79,7 +79,7 @@ class _Loop:
         return _masep.Driven.attach(connection._connection, self.woken, key)
 
     def _look(self) -> None:
-        """Called by the loop when other threads have changed connections."""
+        """Called by the loop when others than their own calls have changed connections."""
         for key in self.woken.take_woken():
             connection = self.connections.get(key)
             if connection is not None:
@@ -139,9 +139,6 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
 
     def _check(self) -> None:
         self._check_loop()
-
-    def _queued(self) -> None:
-        self._look()
 
     async def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that

@@ -264,11 +264,13 @@ fn drive(
                     Err(TryRecvError::Closed(_)) => break true,
                 }
             };
+            let offers = connection.in_loop();
             while let Some(number) = numbers.peek()
                 && let Ok(Offer::Sent | Offer::Rest(_)) = connection.offer(vec![*number; SIZE])
             {
                 sent.extend(numbers.next());
             }
+            drop(offers);
             (readable, writable) = (false, false);
             let (Some(waits), Some(socket)) = (connection.turn(false, false), &socket) else {
                 continue;

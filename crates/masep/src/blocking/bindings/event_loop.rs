@@ -1,8 +1,10 @@
 //! Event loops, such as asyncio's, that drive connections: they wait for the sockets, and no thread does.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
@@ -12,13 +14,15 @@ use masep_proto::connection::Want;
 use crate::blocking::pipe::Pipe;
 use crate::blocking::stream::{Readiness, Wait};
 use crate::blocking::{Connection, keeper};
-use crate::sync::{Instant, Mutex, MutexGuard, thread};
+use crate::connection::ConnectionId;
+use crate::sync::{Instant, Mutex, MutexGuard, thread_local};
 use crate::{Bye, CloseReason, SendError, TryRecvError};
 
 /// An event loop that drives connections.
 ///
-/// Other threads can change a connection too: a server is shut down, or a peer comes back with the same id. Then the
-/// descriptor of this is readable, and [`take_woken`](Self::take_woken) tells which connections to look at.
+/// Others can change a connection too, in whichever thread: a server is shut down or kicks a peer, or one comes back with
+/// the same id. Then the descriptor of this is readable, and [`take_woken`](Self::take_woken) tells which connections to
+/// look at.
 pub struct EventLoop(Arc<Wakeups>);
 
 pub(super) struct Wakeups {
@@ -47,22 +51,35 @@ impl Wakeups {
 pub(in crate::blocking) struct LoopHandle {
     wakeups: Arc<Wakeups>,
     key: u64,
-    /// The thread in which the loop looked at the connection last. It looks again after each of its own calls.
-    thread: thread::ThreadId,
+    connection: ConnectionId,
+}
+
+thread_local! {
+    /// The connection of which the loop in this thread makes a call.
+    static CALLED: Cell<Option<ConnectionId>> = const { Cell::new(None) };
+}
+
+/// A call of an event loop, from [`Connection::in_loop`]: until this is dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct LoopCall {
+    outer: Option<ConnectionId>,
+    /// It ends in the thread in which it began.
+    of_thread: PhantomData<*const ()>,
+}
+
+impl Drop for LoopCall {
+    fn drop(&mut self) {
+        CALLED.with(|called| called.set(self.outer));
+    }
 }
 
 impl LoopHandle {
-    /// The loop is in this thread by now.
-    pub(in crate::blocking) fn moves_here(&mut self) {
-        self.thread = thread::current().id();
-    }
-
-    /// Has the loop look at the connection, unless this is a call of the loop itself.
+    /// Has the loop look at the connection, unless this is a call of its own, after which it does.
     pub(in crate::blocking) fn wake(&self) {
-        if self.thread == thread::current().id() {
-            return;
+        if CALLED.with(Cell::get) != Some(self.connection) {
+            self.wakeups.wake(self.key);
         }
-        self.wakeups.wake(self.key);
     }
 }
 
@@ -96,7 +113,7 @@ impl EventLoop {
         Ok(Self(Arc::new(Wakeups { keys, pipe })))
     }
 
-    /// The keys of the connections that other threads have changed since the last call. Never blocks.
+    /// The keys of the connections that others have changed since the last call. Never blocks.
     pub fn take_woken(&self) -> Vec<u64> {
         let mut keys = self.0.lock();
         if !keys.is_empty() {
@@ -127,7 +144,7 @@ impl fmt::Debug for EventLoop {
 impl Connection {
     /// Has an event loop drive this connection from here on, which knows it by this key. Gives another handle of the socket
     /// to wait for, unless that is closed already. The loop [turns](Self::turn) the connection now, when the socket is
-    /// ready, in time, when it was [woken](EventLoop::take_woken), and after each call that is not said to do without.
+    /// ready, in time, when it was [woken](EventLoop::take_woken), and after each call that it makes [itself](Self::in_loop).
     ///
     /// # Errors
     /// The error of the system for another handle.
@@ -141,7 +158,7 @@ impl Connection {
         state.roles.event_loop = Some(LoopHandle {
             wakeups: event_loop.wakeups(),
             key,
-            thread: thread::current().id(),
+            connection: shared.info.id,
         });
         state.roles.looks_until = None;
         let is_kept = state.roles.is_watched;
@@ -153,16 +170,24 @@ impl Connection {
         Ok(socket)
     }
 
+    /// Makes the calls of this thread to this connection the loop's own, as long as the result lives: the loop is not woken
+    /// for what they change.
+    pub fn in_loop(&self) -> LoopCall {
+        let called = Some(self.shared().info.id);
+        LoopCall {
+            outer: CALLED.with(|outer| outer.replace(called)),
+            of_thread: PhantomData,
+        }
+    }
+
     /// Moves the bytes that the socket has, or takes, of those kinds of which it is known to be ready; and does what is
     /// to be done by now: a read at most, so that other connections have their turn. `None` when the peer was told of the
     /// end: the loop needs the socket no more, and the keeper does the rest. Never blocks.
     pub fn turn(&self, readable: bool, writable: bool) -> Option<Waits> {
+        let _call = self.in_loop();
         let shared = self.shared();
         let mut state = shared.lock();
         state.tick();
-        if let Some(event_loop) = &mut state.roles.event_loop {
-            event_loop.moves_here();
-        }
         let found = Readiness {
             reads: readable,
             writes: writable,
@@ -215,9 +240,10 @@ impl Connection {
         written.map_or(Ok(false), |written| written.map(|()| true))
     }
 
-    /// [`bye`](Self::bye) that does not wait, or [`bye_with`](Self::bye_with): [`is_closed`](Self::is_closed) tells when that
-    /// is done.
+    /// [`bye`](Self::bye) that does not wait, or [`bye_with`](Self::bye_with): a call of the [loop](Self::in_loop).
+    /// [`is_closed`](Self::is_closed) tells when that is done.
     pub fn begin_bye(&self, bye: Option<Bye>) {
+        let _call = self.in_loop();
         match bye {
             Some(bye) => self.shared().begin_end_with(bye),
             None => self.shared().begin_end(CloseReason::LocalBye),

@@ -30,6 +30,6 @@ pub use connection::Offer;
 #[cfg(feature = "unstable-bindings")]
 pub use detached::Detached;
 #[cfg(feature = "unstable-bindings")]
-pub use event_loop::{EventLoop, Waits};
+pub use event_loop::{EventLoop, LoopCall, Waits};
 #[cfg(all(feature = "unstable-bindings", not(masep_model)))]
 pub use player::{Attempt, Attempted};
