@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::admitting::{Admits, DoorParts, DoorSettings, Visit};
 use crate::connection::{Shared, now};
+use crate::handle::SharedConnection as _;
 use crate::sync::Notify;
 use crate::{Connection, Registry};
 
@@ -83,8 +84,17 @@ impl Admits for Door {
     }
 
     fn admit(&self, connection: &Arc<Shared>, welcome: Option<Welcome>) {
-        self.registry.add(Connection::new(connection.clone()));
-        connection.lock().core.admit_with(welcome, now());
+        if !self.registry.add(Connection::new(connection.clone())) {
+            return connection.refuse_stopped();
+        }
+        let mut locked = connection.lock();
+        locked.core.admit_with(welcome, now());
+        let has_failed = locked.core.failure().is_some();
+        drop(locked);
+        if has_failed {
+            // It may have left the registry before it came in.
+            self.registry.remove(&connection.info);
+        }
     }
 
     fn hurry(&self) {

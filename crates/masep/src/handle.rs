@@ -4,12 +4,13 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::Instant;
 
 use masep_proto::access::Grant;
+use masep_proto::admission::Refusal;
 use masep_proto::connection::Connection as Core;
 use masep_proto::{Encoding, PeerId};
 
 use crate::sync::OnceLock;
 use crate::transport::{self, Stream};
-use crate::{Address, ConnectionId};
+use crate::{Address, ConnectionId, RejectReason};
 
 /// A handle of a connection of either shell.
 pub trait Handle: Clone {
@@ -35,6 +36,12 @@ pub(crate) trait SharedConnection: Send + Sync + 'static {
 
     /// This side ends the connection by a change of the core.
     fn end_by(self: &Arc<Self>, end: impl FnOnce(&mut Core, Instant));
+
+    /// Refuses the peer of a server that has ended since its door has taken it.
+    fn refuse_stopped(self: &Arc<Self>) {
+        let (reason, at_once) = (RejectReason::Stopped, false);
+        self.end_by(|core, now| core.turn_away(Refusal { reason, at_once }, now));
+    }
 
     /// Has all read that has arrived: it may be the end.
     fn look(self: &Arc<Self>);

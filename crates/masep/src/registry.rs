@@ -21,37 +21,58 @@ use crate::{Connection, SendError, WhenFull};
 /// same registry.
 #[derive(Clone)]
 pub struct Registry<C = Connection> {
+    known: Arc<Mutex<Known<C>>>,
+}
+
+struct Known<C> {
     /// In an order that depends on nothing but the ids, so that a simulation can be repeated.
-    connections: Arc<Mutex<BTreeMap<PeerId, C>>>,
+    connections: BTreeMap<PeerId, C>,
+    /// The server has ended, and ends all that it finds here.
+    is_closed: bool,
 }
 
 impl<C: Handle> Registry<C> {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, C>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known<C>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a connection under its peer's id, in place of any other one, by a handle that does not keep it alive.
-    pub(crate) fn add(&self, connection: C) {
-        let replaced = self.lock().insert(connection.peer().clone(), connection);
+    /// Registers a connection under its peer's id, in place of any other one, by a handle that does not keep it alive. False
+    /// if the server has [ended](Self::close): nobody would end the connection.
+    pub(crate) fn add(&self, connection: C) -> bool {
+        let mut known = self.lock();
+        let is_open = !known.is_closed;
+        let dropped = match is_open {
+            true => (known.connections).insert(connection.peer().clone(), connection),
+            false => Some(connection),
+        };
+        drop(known);
         // Not under the lock.
-        drop(replaced);
+        drop(dropped);
+        is_open
+    }
+
+    /// Takes no more connections, and gives those that it has, whether they are open or about to be.
+    pub(crate) fn close(&self) -> Vec<C> {
+        let mut known = self.lock();
+        known.is_closed = true;
+        known.connections.values().cloned().collect()
     }
 
     /// Takes a connection out, unless another one has its id by now.
     pub(crate) fn remove(&self, connection: &ConnectionInfo) {
-        let mut connections = self.lock();
-        let known = connections.get(connection.peer());
-        if known.is_some_and(|known| known.id() == connection.id) {
-            connections.remove(connection.peer());
-        }
+        let mut known = self.lock();
+        let named = known.connections.get(connection.peer());
+        let is_it = named.is_some_and(|named| named.id() == connection.id);
+        let removed = is_it.then(|| known.connections.remove(connection.peer()));
+        drop(known);
+        // Not under the lock.
+        drop(removed);
     }
 
     /// The connection with this id.
     pub fn get_connection(&self, id: &str) -> Option<C> {
         // Not dropped under the lock: it may be the last handle by now, whose end takes the connection out.
-        let known = self.lock().get(id).cloned();
+        let known = self.lock().connections.get(id).cloned();
         known.filter(C::is_live)
     }
 
@@ -62,18 +83,19 @@ impl<C: Handle> Registry<C> {
 
     /// True if there is a connection with this id.
     pub fn is_connection_registered(&self, id: &str) -> bool {
-        self.lock().get(id).is_some_and(C::is_live)
+        (self.lock().connections.get(id)).is_some_and(C::is_live)
     }
 
     /// All connections, in the order of their ids.
     pub fn connections(&self) -> Vec<C> {
-        let connections: Vec<C> = self.lock().values().cloned().collect();
+        let connections: Vec<C> = self.lock().connections.values().cloned().collect();
         connections.into_iter().filter(C::is_live).collect()
     }
 
     /// The number of connections.
     pub fn len(&self) -> usize {
-        self.lock().values().filter(|it| it.is_live()).count()
+        let known = self.lock();
+        known.connections.values().filter(|it| it.is_live()).count()
     }
 
     /// True if there is no connection.
@@ -85,14 +107,19 @@ impl<C: Handle> Registry<C> {
 impl<C> Default for Registry<C> {
     fn default() -> Self {
         Self {
-            connections: Arc::default(),
+            known: Arc::new(Mutex::new(Known {
+                connections: BTreeMap::new(),
+                is_closed: false,
+            })),
         }
     }
 }
 
 impl<C: Handle> fmt::Debug for Registry<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.lock().keys()).finish()
+        f.debug_set()
+            .entries(self.lock().connections.keys())
+            .finish()
     }
 }
 
@@ -151,7 +178,7 @@ impl Registry {
         let mut offered = Offered::default();
         let mut next = None;
         let time = now();
-        for connection in self.lock().values() {
+        for connection in self.lock().connections.values() {
             // Another one is needed only if the last was taken.
             next.get_or_insert_with(|| frame.clone());
             let queued = connection.try_queue(&mut next, time);
@@ -202,4 +229,38 @@ async fn send_to_rest(
         }
     }
     offered.outcome()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Client, ConnectError, ConnectErrorKind, Server, blocking};
+
+    fn code<T>(connected: Result<T, ConnectError>) -> String {
+        match connected.map(drop).unwrap_err().kind {
+            ConnectErrorKind::Rejected(rejected) => rejected.code.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The server ends when its door has taken the client, and before that is known here.
+    #[tokio::test]
+    async fn a_client_that_is_taken_while_the_server_ends_is_refused() {
+        let server = Server::builder("engine").bind("127.0.0.1:0").await.unwrap();
+        assert_eq!(server.registry().close().len(), 0);
+        let address = format!("masep://{}", server.local_address());
+        let connected = Client::builder("agent").connect(&address).await;
+        assert_eq!(code(connected), "stopped");
+        assert!(server.registry().is_empty());
+    }
+
+    #[test]
+    fn a_client_that_is_taken_while_the_server_ends_is_refused_without_async() {
+        let server = blocking::Server::builder("engine");
+        let server = server.bind("127.0.0.1:0").unwrap();
+        assert_eq!(server.registry().close().len(), 0);
+        let address = format!("masep://{}", server.local_address());
+        let connected = blocking::Client::builder("agent").connect(&address);
+        assert_eq!(code(connected), "stopped");
+        assert!(server.registry().is_empty());
+    }
 }

@@ -297,7 +297,7 @@ impl Server {
     /// Stops accepting, and ends all connections.
     pub(crate) fn end_all(&self) {
         self.stop_accepting();
-        for connection in self.registry().connections() {
+        for connection in self.registry().close() {
             connection.end(CloseReason::Shutdown);
         }
     }
@@ -315,7 +315,7 @@ impl Server {
         let mut report = ShutdownReport::default();
         let mut cut = Vec::new();
         let mut ending = Vec::new();
-        for connection in self.registry().connections() {
+        for connection in self.registry().close() {
             let lived = connection.shared.look_at(|core| core.reason().is_none());
             connection.end(CloseReason::Shutdown);
             ending.push((connection, lived));

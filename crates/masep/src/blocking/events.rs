@@ -10,6 +10,7 @@ use super::pipe::Pipe;
 use super::shared::{DropGuard, Shared, State};
 use super::stream::Stream;
 use crate::CloseReason;
+use crate::handle::SharedConnection as _;
 use crate::hearing::Hearing;
 use crate::sync::thread::Thread;
 
@@ -30,7 +31,9 @@ impl Shared {
     pub(super) fn admit(self: &Arc<Self>, welcome: Option<Welcome>) {
         // In the registry before the peer can know.
         let first = DropGuard::new(self.clone());
-        self.registry.add(Connection::of(first.clone()).lend());
+        if !self.registry.add(Connection::of(first.clone()).lend()) {
+            return self.refuse_stopped();
+        }
         let late = self.change(|state, now| {
             if state.core.failure().is_some() {
                 return Some(first);
@@ -39,9 +42,8 @@ impl Shared {
             state.core.admit_with(welcome, now);
             None
         });
-        if late.is_some() {
-            self.registry.remove(&self.info);
-        }
+        // Takes it out again.
+        drop(late);
     }
 
     /// Takes the events of the core, and their consequences for the threads of this connection.

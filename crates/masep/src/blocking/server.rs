@@ -245,7 +245,7 @@ impl Server {
     /// Stops accepting, and ends all connections.
     pub(super) fn end_all(&self) {
         self.stop_accepting();
-        for connection in self.registry().connections() {
+        for connection in self.registry().close() {
             connection.shared().end(CloseReason::Shutdown);
         }
     }
@@ -261,7 +261,7 @@ impl Server {
         self.stop_announcing();
         self.stop_accepting();
         let (mut report, mut ending) = (ShutdownReport::default(), Vec::new());
-        for connection in self.registry().connections() {
+        for connection in self.registry().close() {
             let lived = (connection.shared()).look_at(|core| core.reason().is_none());
             connection.shared().begin_end(CloseReason::Shutdown);
             ending.push((connection, lived));
@@ -274,8 +274,10 @@ impl Server {
             report.add(&**shared, *lived);
         }
         for (connection, _) in &ending {
-            // A handler that is not done by then goes on without us.
-            let _ = connection.closed_until(until);
+            // A handler that is not done by then goes on without us. It is told nothing of one that was never open.
+            if connection.shared().is_ended() {
+                let _ = connection.closed_until(until);
+            }
         }
         #[cfg(feature = "unstable-bindings")]
         // Clients in TLS that were given away.
