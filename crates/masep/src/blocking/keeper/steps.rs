@@ -8,9 +8,9 @@ use masep_proto::connection::Want;
 
 use super::{GENERATION, Stepping, Watch};
 use crate::CloseReason;
-use crate::blocking::drive::Rest;
-use crate::blocking::shared::Shared;
-use crate::blocking::stream::{Readiness, Wait};
+use crate::blocking::drive::{Guard, Rest};
+use crate::blocking::shared::{Shared, State};
+use crate::blocking::stream::{Readiness, Stream, Wait};
 use crate::sync::earlier;
 
 /// The time in which nobody looks whether a peer that was told of the end has closed its side. Most have by then, and many
@@ -40,6 +40,46 @@ impl Shared {
 
     /// A step of the keeper, for a connection that needs it. It has the roles from here on that it waits for.
     pub(super) fn step(self: &Arc<Self>, found: Readiness) -> Option<Watch> {
+        let mut state = self.begin(found);
+        let (mut has_asked, mut reads) = (false, 0);
+        let watch = loop {
+            state = self.advance(state);
+            if reads < MOST_READS && state.looks_now() {
+                state = self.read(state, Wait::No);
+                reads += 1;
+                continue;
+            }
+            if std::mem::take(&mut state.roles.steps_again) {
+                continue;
+            }
+            if !state.needs_keeper() || (state.core.is_open() && state.roles.waiting > 0) {
+                break None;
+            }
+            let Some(stream) = state.stream.clone() else {
+                break None;
+            };
+            let wants = state.core.wants();
+            if has_asked || !wants.sent || !state.may_wait(wants).writes {
+                break Some(state.begin_watch(stream));
+            }
+            // Mostly all is sent by now.
+            has_asked = true;
+            drop(state);
+            let is_sent = stream.is_writable();
+            state = self.lock();
+            if is_sent {
+                state = self.found_by(state, Readiness::WRITES);
+            }
+        };
+        state.roles.is_stepped = false;
+        if watch.is_none() {
+            self.notify(&state);
+        }
+        watch
+    }
+
+    /// Begins a step with what was found.
+    fn begin(self: &Arc<Self>, found: Readiness) -> Guard<'_> {
         let mut state = self.lock();
         let now = state.tick();
         state.roles.looks_until.take_if(|until| *until <= now);
@@ -50,68 +90,7 @@ impl Shared {
             }
             Rest::Due | Rest::Over => found,
         };
-        state = self.found_by(state, found);
-        let (mut has_asked, mut reads) = (false, 0);
-        loop {
-            state = self.advance(state);
-            let looks = state.roles.looks_until.is_some();
-            if looks && reads < MOST_READS && state.core.wants().read == Want::Now {
-                state = self.read(state, Wait::No);
-                reads += 1;
-                continue;
-            }
-            if std::mem::take(&mut state.roles.steps_again) {
-                continue;
-            }
-            if !state.needs_keeper() || (state.core.is_open() && state.roles.waiting > 0) {
-                break;
-            }
-            let may_read = !state.core.is_open() || looks;
-            let may_wait = state.may_wait(state.core.wants());
-            let mut wanted = Readiness {
-                reads: may_read && may_wait.reads,
-                writes: may_wait.writes,
-            };
-            let mut until = earlier(state.core.deadline(), state.roles.looks_until);
-            if looks && state.core.wants().read == Want::Now {
-                until = Some(state.tick());
-            }
-            let Some(stream) = state.stream.clone() else {
-                break;
-            };
-            if wanted.writes && state.core.wants().sent && !has_asked {
-                // Mostly all is sent by now.
-                has_asked = true;
-                drop(state);
-                let is_sent = stream.is_writable();
-                state = self.lock();
-                if is_sent {
-                    state = self.found_by(state, Readiness::WRITES);
-                }
-                continue;
-            }
-            if wanted == Readiness::READS
-                && state.hearing.is_some()
-                && state.roles.rest == Rest::Due
-            {
-                state.roles.rest = Rest::Now;
-                wanted = Readiness::default();
-                until = earlier(until, state.tick().checked_add(REST));
-            }
-            state.take(wanted);
-            state.roles.kept = wanted;
-            state.roles.is_watched = true;
-            state.roles.generation = GENERATION.load(Ordering::Relaxed);
-            state.roles.is_stepped = false;
-            return Some(Watch {
-                stream,
-                wanted,
-                until,
-            });
-        }
-        state.roles.is_stepped = false;
-        self.notify(&state);
-        None
+        self.found_by(state, found)
     }
 
     /// The keeper has the roles no more. `steps`: it takes a step.
@@ -143,6 +122,41 @@ impl Shared {
             state.core.abort(CloseReason::Aborted, now);
             drop(state);
             state = self.write_now();
+        }
+    }
+}
+
+impl State {
+    /// True if something is to be read at once for a call that looks in the background.
+    fn looks_now(&self) -> bool {
+        self.roles.looks_until.is_some() && self.core.wants().read == Want::Now
+    }
+
+    /// The keeper waits from here on for what the connection wants of this stream.
+    fn begin_watch(&mut self, stream: Arc<Stream>) -> Watch {
+        let may_read = !self.core.is_open() || self.roles.looks_until.is_some();
+        let may_wait = self.may_wait(self.core.wants());
+        let mut wanted = Readiness {
+            reads: may_read && may_wait.reads,
+            writes: may_wait.writes,
+        };
+        let mut until = earlier(self.core.deadline(), self.roles.looks_until);
+        if self.looks_now() {
+            until = Some(self.tick());
+        }
+        if wanted == Readiness::READS && self.hearing.is_some() && self.roles.rest == Rest::Due {
+            self.roles.rest = Rest::Now;
+            wanted = Readiness::default();
+            until = earlier(until, self.tick().checked_add(REST));
+        }
+        self.take(wanted);
+        self.roles.kept = wanted;
+        self.roles.is_watched = true;
+        self.roles.generation = GENERATION.load(Ordering::Relaxed);
+        Watch {
+            stream,
+            wanted,
+            until,
         }
     }
 }
