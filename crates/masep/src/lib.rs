@@ -146,6 +146,8 @@ mod registry;
 mod request;
 mod server;
 mod serving;
+#[cfg(not(masep_model))]
+mod shells;
 mod socket_options;
 mod sync;
 #[cfg(not(masep_model))]

@@ -38,9 +38,7 @@ use crate::keeper::CLOSE_GRACE;
 use crate::{
     Client, ClientBuilder, ConnectError, Connection, IntoTarget, InvalidAddress, SendError,
 };
-pub(crate) use playing::{
-    Place, PlayerClient, Playing, Received, of_async, player_calls, player_traits,
-};
+pub(crate) use playing::{Place, PlayerClient, Playing, Received, player_calls, player_traits};
 
 impl PlayerBuilder {
     /// A player of the game at this address. Nothing is connected before [`Player::next_turn`] is awaited.

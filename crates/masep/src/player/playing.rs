@@ -259,15 +259,6 @@ macro_rules! player_traits {
 
 pub(crate) use player_traits;
 
-/// The documentation of what only a call of the shell with `async` does.
-macro_rules! of_async {
-    ($_async:ident $text:literal) => {
-        concat!("\n", $text, "\n")
-    };
-}
-
-pub(crate) use of_async;
-
 /// The calls of the players of both shells, and their way through the steps of a session. A shell has a `Waiting`,
 /// `TimedOut`, and a player's `dial`, `send` and `part`; the one in which these wait gives `async` and `await`.
 macro_rules! player_calls {
@@ -278,7 +269,7 @@ macro_rules! player_calls {
         /// If several observations have arrived, it gives the newest, and each end of an episode. A question is over with
         /// the next turn: an action that comes later is for that turn. A player that has missed too many turns is asked too,
         /// though nothing waits for it: an answer brings it back into the game.
-        $(#[doc = crate::player::of_async!($async
+        $(#[doc = crate::shells::of_async!($async
             "Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.")])?
         pub $($async)? fn next_turn(&mut self) -> Option<Turn> {
             self.playing.take_newer();
@@ -288,7 +279,7 @@ macro_rules! player_calls {
 
         /// The next turn, or the next thing that has happened: for programs that tell of losses when they happen.
         /// `None` when the part is over and all was told.
-        $(#[doc = crate::player::of_async!($async "Cancel safe: as [`next_turn`](Self::next_turn).")])?
+        $(#[doc = crate::shells::of_async!($async "Cancel safe: as [`next_turn`](Self::next_turn).")])?
         #[allow(clippy::should_implement_trait, reason = "it waits")]
         pub $($async)? fn next(&mut self) -> Option<Told> {
             self.playing.take_newer();
@@ -298,7 +289,7 @@ macro_rules! player_calls {
 
         /// The next thing that has happened, while the user thinks about a turn: a lost connection is made anew meanwhile.
         /// `None` when the part is over and all was told. Turns that come wait.
-        $(#[doc = crate::player::of_async!($async "Cancel safe: as [`next_turn`](Self::next_turn).")])?
+        $(#[doc = crate::shells::of_async!($async "Cancel safe: as [`next_turn`](Self::next_turn).")])?
         pub $($async)? fn event(&mut self) -> Option<Event> {
             let found = self.find(Waiting::default(), Playing::next_event)$(.$await)?;
             found.unwrap_or(None)
@@ -308,7 +299,7 @@ macro_rules! player_calls {
         /// the engine asks again. The next turn tells whether it counted ([`Turn::last`]), and so do [`events`](Self::events).
         ///
         /// Returns false, and sends nothing, if that turn was no question or has been answered.
-        $(#[doc = crate::player::of_async!($async
+        $(#[doc = crate::shells::of_async!($async
             "Cancel safe: the first poll has answered; a message that did not go out goes with the next call.")])?
         ///
         /// # Errors
@@ -323,7 +314,7 @@ macro_rules! player_calls {
         }
 
         /// Leaves the game: the seat is given up. The connection ends.
-        $(#[doc = crate::player::of_async!($async
+        $(#[doc = crate::shells::of_async!($async
             "Cancel safe: a call that is dropped has left, and its connection ends with a `BYE`.")])?
         pub $($async)? fn leave(&mut self) -> End {
             self.playing.session.leave();

@@ -24,9 +24,7 @@ pub(crate) trait Host {
     fn look<R>(&self, look: impl FnOnce(&mut Driver<Self::Link>) -> R) -> R;
 
     /// A call that opens a turn, and does not wait.
-    fn open<R>(&self, call: impl FnOnce(&mut Driver<Self::Link>, Instant) -> R) -> R {
-        self.call(call)
-    }
+    fn open<R>(&self, call: impl FnOnce(&mut Driver<Self::Link>, Instant) -> R) -> R;
 }
 
 /// The same, for turns that others can name: their calls that do not wait.

@@ -1,8 +1,21 @@
-//! The calls of a host that do not wait: the same in every shell.
+//! The calls of a host: the same in every shell.
 
-/// These calls, for a table with a `shared` part. `Error`, `Turn`, `Seat` and the like are those of the shell.
+/// These calls, for a table with a `shared` part. `Error`, `Turn`, `Seat` and the like are those of the shell, and `closed_by`
+/// waits for the end of a connection; the one in which calls wait gives `async` and `await`.
 macro_rules! host_calls {
-    () => {
+    ($($async:ident $await:ident)?) => {
+        /// The address that the table listens on, with the real port.
+        pub fn local_address(&self) -> Address {
+            self.server.local_address()
+        }
+
+        /// The server below: [`kick`](Server::kick) and [`ban`](Server::ban) are its calls. Its connections are the table's:
+        /// ends and refusals belong to that. The seat of a player that is sent away is kept for its grace, as that of one whose
+        /// connection is lost.
+        pub fn server(&self) -> &Server {
+            &self.server
+        }
+
         /// The seats as they are now, in order.
         pub fn seats(&self) -> Vec<Seat> {
             let inner = self.shared.lock();
@@ -23,6 +36,73 @@ macro_rules! host_calls {
         /// The episode, from 0.
         pub fn episode(&self) -> u64 {
             self.shared.lock().driver.table().episode()
+        }
+
+        /// Waits until no seat is open, for the first time: each has somebody, or the host has closed it. A game may begin without
+        /// that.
+        $(#[doc = crate::shells::of_async!($async "Cancel safe.")])?
+        ///
+        /// # Errors
+        /// [`TableError::Over`](Error::Over) if the table has ended before.
+        pub $($async)? fn filled(&self) -> Result<(), Error> {
+            self.shared.wait(|driver| driver.filled())$(.$await)?
+        }
+
+        /// Asks one seat, and waits for its decision.
+        $(#[doc = crate::shells::of_async!($async
+            "Not cancel safe: the turn stays open when a call is dropped, until it is [closed](Self::close).")])?
+        ///
+        /// # Errors
+        /// As [`open`](Self::open) and [`Turn::next`].
+        pub $($async)? fn ask(&self, seat: &str, view: impl Into<View>) -> Result<Move, Error> {
+            let view = view.into();
+            let _asking = self.shared.ask();
+            let mut turn = self.open([seat], |_: &Seat| view.clone())?;
+            turn.next()$(.$await)?.unwrap_or(Err(Error::Over))
+        }
+
+        /// Asks all seats at the same time, and waits for all decisions, which are in the order of the seats. Seats that are
+        /// closed or gone are decided too, without an action or by the one for the late.
+        $(#[doc = crate::shells::of_async!($async "Not cancel safe: as [`ask`](Self::ask).")])?
+        ///
+        /// # Errors
+        /// As [`open`](Self::open) and [`Turn::next`].
+        pub $($async)? fn ask_all<V: Into<View>>(
+            &self,
+            view: impl FnMut(&Seat) -> V,
+        ) -> Result<Vec<Move>, Error> {
+            self.ask_all_timed(TurnTime::AsSet, view)$(.$await)?
+        }
+
+        /// As [`ask_all`](Self::ask_all), with a time of its own.
+        $(#[doc = crate::shells::of_async!($async "Not cancel safe: as [`ask`](Self::ask).")])?
+        ///
+        /// # Errors
+        /// As [`open`](Self::open) and [`Turn::next`].
+        pub $($async)? fn ask_all_timed<V: Into<View>>(
+            &self,
+            time: TurnTime,
+            view: impl FnMut(&Seat) -> V,
+        ) -> Result<Vec<Move>, Error> {
+            let seats = self.all_seats();
+            let _asking = self.shared.ask();
+            let mut turn = self.open_seats(&seats, time, view)?;
+            let mut moves = Vec::with_capacity(seats.len());
+            while let Some(decision) = turn.next()$(.$await)? {
+                moves.push(decision?);
+            }
+            moves.sort_unstable_by_key(Move::index);
+            Ok(moves)
+        }
+
+        /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host
+        /// has taken that.
+        pub fn actions<F, V>(&self, view: F) -> Actions<'_, F>
+        where
+            F: FnMut(&Seat) -> V,
+            V: Into<View>,
+        {
+            Actions::new(self, view)
         }
 
         /// Opens a turn for these seats, each of which is shown its view and asked once. A seat whose player was replaced by
@@ -172,6 +252,13 @@ macro_rules! host_calls {
             })
         }
 
+        /// The next thing that has happened, in order; `None` when the table has ended and all was told. The latest 4,096 that
+        /// nobody took are kept, see [`missed_events`](Self::missed_events).
+        $(#[doc = crate::shells::of_async!($async "Cancel safe: a call that is dropped has taken nothing.")])?
+        pub $($async)? fn event(&self) -> Option<Event> {
+            self.shared.wait(|driver| driver.next_event())$(.$await)?
+        }
+
         /// The things that have happened and were not taken, in order. Does not wait.
         pub fn events(&self) -> Vec<Event> {
             self.shared
@@ -182,7 +269,60 @@ macro_rules! host_calls {
         pub fn missed_events(&self) -> u64 {
             self.shared.lock().driver.missed_events()
         }
+
+        /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have
+        /// [some time](crate::table::Settings::farewell) to answer, others are told why their connections end. Returns when all
+        /// have ended, at the latest two and a half seconds after that time, also where others go on coming.
+        $(#[doc = crate::shells::of_async!($async
+            "Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.")])?
+        pub $($async)? fn end(&self) {
+            self.shared.end_table();
+            self.server.stop_announcing();
+            let is_over = |driver: &mut Driver<Connection>| driver.table().is_over().then_some(());
+            self.shared.wait(is_over)$(.$await)?;
+            self.server.stop_accepting();
+            let until = now() + Driver::<Connection>::FAREWELL;
+            for connection in self.server.registry().connections() {
+                closed_by(&connection, until)$(.$await)?;
+            }
+        }
     };
 }
 
 pub(crate) use host_calls;
+
+/// The traits of a shell's table.
+macro_rules! host_traits {
+    () => {
+        impl Host for Table {
+            type Link = Connection;
+
+            fn late(&self) -> Option<&LateAction> {
+                self.late.as_ref()
+            }
+
+            fn call<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
+                self.shared.call(call)
+            }
+
+            fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
+                self.shared.open(call)
+            }
+
+            fn look<R>(&self, look: impl FnOnce(&mut Driver<Connection>) -> R) -> R {
+                look(&mut self.shared.lock().driver)
+            }
+        }
+
+        impl fmt::Debug for Table {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct("Table")
+                    .field("address", &self.local_address())
+                    .field("seats", &self.seats())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pub(crate) use host_traits;

@@ -160,6 +160,20 @@ impl Shared {
         result
     }
 
+    /// [Calls](Self::call) what opens a turn.
+    pub(super) fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
+        self.call(call)
+    }
+
+    pub(super) fn end_table(&self) {
+        self.call(|driver, now| driver.end_table(now));
+    }
+
+    /// Seats are about to be asked by a call that waits for all of their decisions.
+    pub(super) const fn ask(&self) -> Asking {
+        Asking
+    }
+
     /// A call of the host that waits until something is there. Cancel safe, if `look` takes only what it gives.
     pub(super) async fn wait<R>(
         &self,
@@ -234,6 +248,9 @@ impl Shared {
         }
     }
 }
+
+/// A call that asks seats, which is nothing special in this shell.
+pub(super) struct Asking;
 
 /// A call that waits.
 struct Call<'a> {

@@ -68,11 +68,12 @@ pub use masep_table::{
 pub use seat::{Move, Seat};
 pub use turn::Turn;
 
+use crate::connection::now;
 #[cfg(feature = "unstable-transport")]
 use crate::transport::Listener;
 use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
 use asking::{Host, TurnHost as _, make_views, open_turn};
-pub(crate) use calls::host_calls;
+pub(crate) use calls::{host_calls, host_traits};
 use door::Door;
 use driver::Driver;
 use looking::Shared;
@@ -151,143 +152,18 @@ impl Table {
         TableBuilder::new(game.into())
     }
 
-    /// The address that the table listens on, with the real port.
-    pub fn local_address(&self) -> Address {
-        self.server.local_address()
-    }
-
-    /// The server below: [`kick`](Server::kick) and [`ban`](Server::ban) are its calls. Its connections are the table's:
-    /// ends and refusals belong to that. The seat of a player that is sent away is kept for its grace, as that of one whose
-    /// connection is lost.
-    pub fn server(&self) -> &Server {
-        &self.server
-    }
-
-    host_calls!();
-
-    /// Waits until no seat is open, for the first time: each has somebody, or the host has closed it. A game may begin without
-    /// that.
-    ///
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// [`TableError::Over`] if the table has ended before.
-    pub async fn filled(&self) -> Result<(), Error> {
-        self.shared.wait(|driver| driver.filled()).await
-    }
-
-    /// Asks one seat, and waits for its decision.
-    ///
-    /// Not cancel safe: the turn stays open when a call is dropped, until it is [closed](Self::close).
-    ///
-    /// # Errors
-    /// As [`open`](Self::open) and [`Turn::next`].
-    pub async fn ask(&self, seat: &str, view: impl Into<View>) -> Result<Move, Error> {
-        let view = view.into();
-        let mut turn = self.open([seat], |_: &Seat| view.clone())?;
-        turn.next().await.unwrap_or(Err(Error::Over))
-    }
-
-    /// Asks all seats at the same time, and waits for all decisions, which are in the order of the seats. Seats that are
-    /// closed or gone are decided too, without an action or by the one for the late.
-    ///
-    /// Not cancel safe: as [`ask`](Self::ask).
-    ///
-    /// # Errors
-    /// As [`open`](Self::open) and [`Turn::next`].
-    pub async fn ask_all<V: Into<View>>(
-        &self,
-        view: impl FnMut(&Seat) -> V,
-    ) -> Result<Vec<Move>, Error> {
-        self.ask_all_timed(TurnTime::AsSet, view).await
-    }
-
-    /// As [`ask_all`](Self::ask_all), with a time of its own.
-    ///
-    /// Not cancel safe: as [`ask`](Self::ask).
-    ///
-    /// # Errors
-    /// As [`open`](Self::open) and [`Turn::next`].
-    pub async fn ask_all_timed<V: Into<View>>(
-        &self,
-        time: TurnTime,
-        view: impl FnMut(&Seat) -> V,
-    ) -> Result<Vec<Move>, Error> {
-        let seats = self.all_seats();
-        let mut turn = self.open_seats(&seats, time, view)?;
-        let mut moves = Vec::with_capacity(seats.len());
-        while let Some(decision) = turn.next().await {
-            moves.push(decision?);
-        }
-        moves.sort_unstable_by_key(Move::index);
-        Ok(moves)
-    }
-
-    /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host
-    /// has taken that.
-    pub fn actions<F, V>(&self, view: F) -> Actions<'_, F>
-    where
-        F: FnMut(&Seat) -> V,
-        V: Into<View>,
-    {
-        Actions::new(self, view)
-    }
-
-    /// The next thing that has happened, in order; `None` when the table has ended and all was told. The latest 4,096 that
-    /// nobody took are kept, see [`missed_events`](Self::missed_events).
-    ///
-    /// Cancel safe: a call that is dropped has taken nothing.
-    pub async fn event(&self) -> Option<Event> {
-        self.shared.wait(|driver| driver.next_event()).await
-    }
-
-    /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have
-    /// [some time](Settings::farewell) to answer, others are told why their connections end. Returns when all have ended,
-    /// at the latest two and a half seconds after that time, also where others go on coming.
-    ///
-    /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
-    pub async fn end(&self) {
-        self.shared.call(|driver, now| driver.end_table(now));
-        self.server.stop_announcing();
-        self.shared
-            .wait(|driver| driver.table().is_over().then_some(()))
-            .await;
-        self.server.stop_accepting();
-        let deadline = tokio::time::Instant::now() + Driver::<Connection>::FAREWELL;
-        for connection in self.server.registry().connections() {
-            let _ = timeout_at(deadline, connection.closed()).await;
-        }
-    }
+    host_calls!(async await);
 }
 
-impl Host for Table {
-    type Link = Connection;
-
-    fn late(&self) -> Option<&LateAction> {
-        self.late.as_ref()
-    }
-
-    fn call<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
-        self.shared.call(call)
-    }
-
-    fn look<R>(&self, look: impl FnOnce(&mut Driver<Connection>) -> R) -> R {
-        look(&mut self.shared.lock().driver)
-    }
+async fn closed_by(connection: &Connection, until: Instant) {
+    let _ = timeout_at(until.into(), connection.closed()).await;
 }
+
+host_traits!();
 
 impl Drop for Table {
     fn drop(&mut self) {
         self.task.abort();
         self.server.end_all();
-    }
-}
-
-impl fmt::Debug for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table")
-            .field("server", &self.server)
-            .field("seats", &self.seats())
-            .finish_non_exhaustive()
     }
 }

@@ -92,8 +92,27 @@ impl Shared {
         result
     }
 
+    pub(super) fn end_table(self: &Arc<Self>) {
+        self.with(|inner, now| {
+            inner.aside.remove_all();
+            inner.driver.end_table(now);
+        });
+    }
+
     /// Waits until something is there that others tell of.
     pub(super) fn wait<R>(
+        self: &Arc<Self>,
+        mut look: impl FnMut(&mut Driver<Connection>) -> Option<R>,
+    ) -> R {
+        loop {
+            if let Ok(found) = self.wait_until(None, &mut look) {
+                return found;
+            }
+        }
+    }
+
+    /// [`wait`](Self::wait) that blocks no longer than until then.
+    pub(super) fn wait_until<R>(
         self: &Arc<Self>,
         until: Option<Instant>,
         look: impl FnMut(&mut Driver<Connection>) -> Option<R>,
