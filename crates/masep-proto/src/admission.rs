@@ -37,7 +37,7 @@ pub use reject::RejectReason;
 
 use attempts::Attempts;
 use banning::Bans;
-use ids::{Ids, Step};
+use ids::{Ids, LATE, Step};
 use letting_in::Access;
 use origins::Origins;
 
@@ -505,9 +505,14 @@ impl Admission {
                 .clients
                 .get(&holder)
                 .is_some_and(|holder| holder.is_ending);
+            // A machine that has kept the door waiting may have kept the holder from its end.
+            let is_late = now.saturating_duration_since(due.until) >= LATE;
             match due.step {
-                Step::Grace if is_ending => {
+                Step::Grace if is_ending || is_late => {
                     self.ids.wait(due.ticket, due.id, Step::LastMoment, now);
+                    if !is_ending {
+                        self.events.push_back(DoorEvent::LookAt(holder));
+                    }
                 }
                 Step::Grace | Step::LastMoment => {
                     self.refuse_later(due.ticket, RejectReason::DuplicateId(due.id));

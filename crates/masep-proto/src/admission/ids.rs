@@ -9,6 +9,8 @@ use crate::PeerId;
 /// The time for which a hello with an id that is in use waits for the other connection to end: a client that
 /// says `BYE` and comes back at once may be faster than its `BYE`.
 pub const GRACE: Duration = Duration::from_millis(200);
+/// The time by which the door can be late to look at the clock while all others on the machine are on time.
+pub(super) const LATE: Duration = Duration::from_millis(50);
 /// The time for the end of a connection that is about to end.
 const END_TIME: Duration = Duration::from_secs(1);
 /// The time for the end of one that is replaced: it is aborted in the middle.
@@ -28,7 +30,7 @@ pub(super) struct Waiting {
     pub(super) ticket: Ticket,
     pub(super) id: PeerId,
     pub(super) step: Step,
-    until: Instant,
+    pub(super) until: Instant,
 }
 
 /// The thing that is waited for.
@@ -36,7 +38,7 @@ pub(super) struct Waiting {
 pub(super) enum Step {
     /// The holder may end by itself.
     Grace,
-    /// The holder is about to end.
+    /// The holder is about to end, or may be.
     LastMoment,
     /// The holder was told to end.
     Ending,

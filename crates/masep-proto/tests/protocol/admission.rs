@@ -160,6 +160,29 @@ fn who_comes_back_waits_longer_for_one_that_is_about_to_end() {
 }
 
 #[test]
+fn who_comes_back_waits_longer_on_a_machine_that_is_busy() {
+    let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
+    let (old, _) = door.client("agent");
+    let (new, _) = door.client("agent");
+    assert_eq!(door.events(), [DoorEvent::LookAt(old)]);
+    // Nobody is on time, the old connection included.
+    door.now += Duration::from_secs(3);
+    door.admission.handle_timeout(door.now);
+    assert_eq!(door.events(), [DoorEvent::LookAt(old)]);
+    door.admission.gone(old);
+    assert_eq!(door.events(), [DoorEvent::Admit(new)]);
+
+    // One that does not end keeps its id all the same.
+    let (third, _) = door.client("agent");
+    for _ in 0..2 {
+        assert_eq!(door.events(), [DoorEvent::LookAt(new)]);
+        door.now += Duration::from_secs(3);
+        door.admission.handle_timeout(door.now);
+    }
+    assert_eq!(refusals(&door.events()), [(third, "duplicate_id")]);
+}
+
+#[test]
 fn several_that_wait_for_an_id_get_it_one_after_the_other() {
     let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
     let (old, _) = door.client("agent");
