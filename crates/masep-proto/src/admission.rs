@@ -179,7 +179,7 @@ pub struct Admission {
 }
 
 /// The share that a connection has of the server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Client {
     id: Option<PeerId>,
     from: Option<IpAddr>,
@@ -196,10 +196,11 @@ struct Client {
     is_ending: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
     Connection,
     Refusal,
+    #[default]
     None,
 }
 
@@ -255,16 +256,9 @@ impl Admission {
         self.clients.insert(
             ticket,
             Client {
-                id: None,
                 from,
                 entrance,
-                pass: None,
-                hello: None,
-                is_taken: false,
-                is_away: false,
-                network: None,
-                place: Place::None,
-                is_ending: false,
+                ..Client::default()
             },
         );
         let greet = match self.take_place(ticket, from) {
@@ -302,16 +296,8 @@ impl Admission {
         let Some(oldest) = self.silent.first().copied() else {
             return false;
         };
-        let refusal = self.refuse(oldest, RejectReason::CrowdedOut);
-        self.events.push_back(DoorEvent::Refuse(oldest, refusal));
+        self.refuse_later(oldest, RejectReason::CrowdedOut);
         true
-    }
-
-    /// Refuses a connection that has arrived because the machine has no thread, or the like, for it: it allows fewer
-    /// connections than the limit.
-    pub fn turn_away(&mut self, ticket: Ticket) -> Refusal {
-        let others = self.taken.saturating_sub(1);
-        self.refuse(ticket, too_many(others.min(self.places)))
     }
 
     /// A connection has said hello, with this `HELLO` if it speaks protocol 2. `date` is for the tokens that expire.
@@ -343,18 +329,10 @@ impl Admission {
     /// The host has decided about a connection that it was asked about. A decision that comes too late, or is about
     /// another connection, changes nothing.
     pub fn decide(&mut self, ticket: Ticket, decision: Decision, now: Instant) {
-        let Some(at) = self.asked.iter().position(|(_, asked)| *asked == ticket) else {
+        let Some(id) = self.undecided(ticket) else {
             return;
         };
-        if self
-            .clients
-            .get(&ticket)
-            .is_some_and(|client| client.hello.is_some())
-        {
-            // That is another question.
-            return;
-        }
-        self.asked.remove(at);
+        self.asked.retain(|(_, asked)| *asked != ticket);
         let duplicates = match decision {
             Decision::Admit => self.duplicates,
             Decision::Replace => Duplicates::Replace,
@@ -362,30 +340,28 @@ impl Admission {
                 return self.refuse_later(ticket, RejectReason::Rejected(rejected));
             }
         };
-        let Some(id) = self
-            .clients
-            .get(&ticket)
-            .and_then(|client| client.id.clone())
-        else {
-            return;
-        };
         let verdict = self.claim(ticket, id, duplicates, now);
         self.tell_verdict(ticket, verdict);
+    }
+
+    /// The id of a connection about which the host is asked for a decision, and not whether it is let in.
+    fn undecided(&self, ticket: Ticket) -> Option<PeerId> {
+        let is_asked = self.asked.iter().any(|(_, asked)| *asked == ticket);
+        let client = self.clients.get(&ticket)?;
+        let id = client.id.as_ref();
+        id.filter(|_| is_asked && client.hello.is_none()).cloned()
     }
 
     /// The host gives a connection away about which it was asked, and somebody else goes on with its stream. Its place is
     /// free, and its id nobody's. Until it is [gone](Self::gone), it is still [kicked](Self::kick), and ended with its token:
     /// by a [`DoorEvent::End`] that nothing follows. False if it was refused meanwhile.
     pub fn give_away(&mut self, ticket: Ticket) -> bool {
-        let is_asked = self.asked.iter().any(|(_, asked)| *asked == ticket);
-        let client = self.clients.get(&ticket);
-        let Some(client) = client.filter(|client| is_asked && client.hello.is_none()) else {
+        let Some(id) = self.undecided(ticket) else {
             return false;
         };
-        let id = client.id.clone();
         self.release(ticket);
         if let Some(client) = self.clients.get_mut(&ticket) {
-            client.id = id;
+            client.id = Some(id);
             client.is_away = true;
         }
         true
@@ -464,6 +440,11 @@ impl Admission {
         for ticket in undecided {
             self.refuse_later(ticket, RejectReason::Stopped);
         }
+    }
+
+    /// True behind [`stop`](Self::stop).
+    pub const fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     /// The next thing that is to be done. It is to be asked for after each other call.
@@ -585,10 +566,7 @@ impl Admission {
         if let Some(id) = id
             && let Some(next) = self.ids.leave(&id, ticket)
         {
-            if let Some(client) = self.clients.get_mut(&next) {
-                client.is_taken = true;
-            }
-            self.events.push_back(DoorEvent::Admit(next));
+            self.give(next.id, next.ticket);
         }
     }
 

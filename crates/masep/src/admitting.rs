@@ -105,8 +105,6 @@ pub(crate) struct DoorState<C> {
     has_asked: bool,
     /// When somebody looks at the time at the latest.
     next_look: NextLook,
-    /// Nobody else is let in.
-    is_stopped: bool,
 }
 
 /// A decision about a connection.
@@ -131,7 +129,6 @@ impl<C: SharedConnection> DoorState<C> {
             access: Vec::new(),
             has_asked: false,
             next_look: NextLook::default(),
-            is_stopped: false,
         }
     }
 
@@ -169,7 +166,7 @@ impl<C: SharedConnection> DoorState<C> {
         let next = self.requests.next(|| door.clone());
         // Another call may wait for the one behind it.
         self.has_asked |= next.is_some() && self.requests.has_waiting();
-        (next.is_some() || self.is_stopped).then_some(next)
+        (next.is_some() || self.admission.is_stopped()).then_some(next)
     }
 
     /// The next decision to be carried out. Questions to the host are noted.
@@ -217,12 +214,6 @@ impl<C: SharedConnection> DoorState<C> {
             return Some((connection, decided));
         }
         None
-    }
-
-    /// The time at which the one who asks is to look at the time again.
-    pub(crate) fn next_look(&mut self) -> Option<Instant> {
-        self.next_look.0 = self.admission.deadline();
-        self.next_look.0
     }
 
     /// The news since the last call.
@@ -367,10 +358,7 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
 
     /// Lets nobody else in. Those that were not admitted yet are refused.
     fn stop_admitting(self: &Arc<Self>) {
-        self.update(|state| {
-            state.is_stopped = true;
-            state.admission.stop();
-        });
+        self.ask(|admission, _| admission.stop());
         self.parts().requested.notify_waiters();
     }
 
@@ -396,6 +384,15 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     /// Makes a call of the admission.
     fn ask<T>(self: &Arc<Self>, call: impl FnOnce(&mut Admission, Instant) -> T) -> T {
         self.update(|state| call(&mut state.admission, Self::now()))
+    }
+
+    /// Settles what has waited for too long. The time at which the one who asks is to look at the time again.
+    fn keep_time(self: &Arc<Self>) -> Option<Instant> {
+        self.update(|state| {
+            state.admission.handle_timeout(Self::now());
+            state.next_look.0 = state.admission.deadline();
+            state.next_look.0
+        })
     }
 
     /// Has the one who looks at the time do so earlier.

@@ -7,10 +7,9 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use masep_proto::admission::Admission;
 use masep_proto::protocol2::Welcome;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::timeout_at;
 
 use crate::admitting::{Admits, DoorParts, DoorSettings, Visit};
 use crate::connection::{Shared, now};
@@ -52,20 +51,13 @@ impl Door {
     }
 
     /// Settles what has waited for too long, for ever.
-    async fn keep_time(self: &Arc<Self>) -> Infallible {
+    async fn settle(self: &Arc<Self>) -> Infallible {
         loop {
             let changed = self.changed.notified();
-            let deadline = self.parts.lock().next_look();
-            match deadline {
+            match self.keep_time() {
                 None => changed.await,
                 Some(deadline) => {
-                    tokio::select! {
-                        biased;
-                        () = changed => {}
-                        () = sleep_until(Instant::from_std(deadline)) => {
-                            self.ask(Admission::handle_timeout);
-                        }
-                    }
+                    let _ = timeout_at(deadline.into(), changed).await;
                 }
             }
         }

@@ -82,16 +82,14 @@ impl Ids {
         self.waiting.iter().map(|waiting| waiting.ticket)
     }
 
-    /// Gives an id up, if it is this one's, to the first that waits for it, which is told.
-    pub(super) fn leave(&mut self, id: &PeerId, ticket: Ticket) -> Option<Ticket> {
+    /// Gives an id up, if it is this one's: the first that waits for it is to have it.
+    pub(super) fn leave(&mut self, id: &PeerId, ticket: Ticket) -> Option<Waiting> {
         if self.holder(id) != Some(ticket) {
             return None;
         }
         self.holders.remove(id);
         let first = self.waiting.iter().position(|waiting| waiting.id == *id)?;
-        let next = self.waiting.remove(first);
-        self.holders.insert(next.id, next.ticket);
-        Some(next.ticket)
+        Some(self.waiting.remove(first))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -1,11 +1,11 @@
-//! The door of a server: [`Admission`], a thread that accepts, and the threads of handlers.
+//! The door of a server: [`Admission`](masep_proto::admission::Admission), a thread that accepts, and the threads of handlers.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use masep_proto::admission::{Admission, Entrance};
+use masep_proto::admission::Entrance;
 use masep_proto::connection::{Connection as Core, HelloFailure};
 use masep_proto::protocol2::Welcome;
 use masep_proto::{Limit, LimitExceeded};
@@ -87,8 +87,7 @@ impl Door {
         tracing::info!(?id, "listening");
         let mut rests_until = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
-            self.ask(Admission::handle_timeout);
-            let deadline = self.parts.lock().next_look();
+            let deadline = self.keep_time();
             let mut asked = vec![poll_fd(&self.pipe, WOKEN)];
             asked.extend(prefaces.waiting());
             if rests_until.is_none() {

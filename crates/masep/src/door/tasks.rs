@@ -48,7 +48,7 @@ impl<H: SocketHandler> ServerTask<H> {
     pub(crate) async fn accept(self, listener: impl Listener, entrance: Entrance) {
         let mut stopped = self.door.stopped.subscribe();
         let mut errors = AcceptErrors::new();
-        let mut time = pin!(self.door.keep_time());
+        let mut time = pin!(self.door.settle());
         tracing::info!("listening");
         loop {
             let accepted = tokio::select! {

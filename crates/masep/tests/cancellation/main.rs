@@ -66,8 +66,8 @@ of_files! {
     calls_of_the_queue_for_all_connections: "queue/received.rs";
     calls_of_a_server: "server.rs";
     calls_of_a_client: "client.rs";
-    calls_of_a_table: "table/mod.rs" "table/turn.rs" "table/actions.rs";
-    calls_of_a_player: "player.rs";
+    calls_of_a_table: "table/mod.rs" "table/calls.rs" "table/turn.rs" "table/actions.rs";
+    calls_of_a_player: "player/playing.rs";
     calls_of_the_search: "discovery/search.rs";
     calls_of_the_transports: "transport.rs" "transport/memory.rs" "transport/readiness.rs" "transport/registered.rs"
         "address/resolve.rs";

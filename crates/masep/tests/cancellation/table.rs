@@ -86,6 +86,8 @@ pub(crate) const CALLS: &[Call] = calls! {
     }
     "table/mod.rs" {
         bind, 1: Real hosting::bind_a_table();
+    }
+    "table/calls.rs" {
         filled, 3: Real hosting::filled();
         ask, 3: Real hosting::ask();
         ask_all, 3: Real hosting::ask_all();
@@ -99,7 +101,7 @@ pub(crate) const CALLS: &[Call] = calls! {
     "table/actions.rs" {
         next, 3: Real hosting::next_action();
     }
-    "player.rs" {
+    "player/playing.rs" {
         next_turn, 3: Real hosting::next_turn();
         next, 3: Real hosting::next_told();
         event, 3: Real hosting::player_event();
@@ -172,13 +174,22 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The signature of a call that is written once, and waits with `async` in one shell.
+const FN_OF_BOTH_SHELLS: &str = "$($async)? fn ";
+
 fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
     let mut documentation = String::new();
     let mut in_public_trait = false;
     let lines: Vec<_> = text.lines().collect();
     for (number, line) in lines.iter().enumerate() {
         let code = line.trim();
-        if let Some(comment) = code.strip_prefix("///") {
+        let comment = code.strip_prefix("///");
+        // Of a call that is written once for both shells.
+        let of_async = || {
+            code.strip_suffix(")])?")
+                .filter(|_| code.contains("ancel safe"))
+        };
+        if let Some(comment) = comment.or_else(of_async) {
             documentation.push_str(comment);
             documentation.push('\n');
             continue;
@@ -195,6 +206,7 @@ fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
             let signature = lines[number..=number + end].concat();
             let gives = |future: &String| signature.contains(&**future);
             if code.contains("async fn ")
+                || code.contains(FN_OF_BOTH_SHELLS)
                 || signature.contains("impl Future<")
                 || futures.iter().any(gives)
             {
@@ -205,7 +217,7 @@ fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
                 });
             }
         }
-        if !code.starts_with('#') {
+        if !code.starts_with(['#', '$']) {
             documentation.clear();
         }
     }
@@ -214,7 +226,7 @@ fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
 /// The name of the function that begins in this line.
 fn function(code: &str) -> Option<&str> {
     let (before, rest) = code.split_once("fn ")?;
-    let words = ["pub", "async", "const"];
+    let words = ["pub", "async", "const", "$($async)?"];
     let begins = before.split_whitespace().all(|word| words.contains(&word));
     let name = rest.split(['(', '<']).next()?;
     begins.then_some(name)
