@@ -1,265 +1,28 @@
 //! The connections at the door of a server, and the decisions about them: the same in both shells, which carry them out.
 
-use std::collections::BTreeMap;
+mod settings;
+mod state;
+
 use std::fmt::Display;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use masep_proto::access::{Grant, Grants};
-use masep_proto::admission::{
-    Admission, Decision, DoorEvent, Entrance, Greet, Refusal, Ticket, Verdict,
-};
-use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
+use masep_proto::admission::{Admission, Decision, Entrance, Greet, Ticket, Verdict};
+use masep_proto::connection::{Connection as Core, HelloFailure};
 use masep_proto::protocol2::Welcome;
-use tokio::sync::oneshot;
 
-use crate::access::{AccessRequest, Renews};
+use crate::access::Renews;
 #[cfg(feature = "unstable-bindings")]
-use crate::blocking::{Away, Detached};
+use crate::blocking::Detached;
 use crate::handle::SharedConnection;
-use crate::request::{Decides, Outcome, Peer, Request, Requests};
-use crate::serving::ServerSettings;
-use crate::sync::{Mutex, MutexGuard, NextLook, Notify};
-use crate::tls::Acceptor;
-use crate::transport::{self, Stream};
-use crate::{Address, CloseReason, RejectReason};
+use crate::request::{Decides, Request};
+use crate::sync::{Mutex, MutexGuard, Notify};
+use crate::{Address, RejectReason};
 
-/// The settings of a door: those of its server, and what was made of them.
-pub(crate) struct DoorSettings {
-    pub(crate) server: ServerSettings,
-    config: Arc<Config>,
-    /// The configuration of clients that come by the entrance for pymasep's protocol.
-    pymasep_config: Arc<Config>,
-    acceptor: Option<Acceptor>,
-}
-
-impl DoorSettings {
-    pub(crate) fn new(server: ServerSettings, config: Config, acceptor: Option<Acceptor>) -> Self {
-        let pymasep = config.clone().tls(false).protocols(Protocols::Pymasep);
-        Self {
-            server,
-            pymasep_config: Arc::new(pymasep),
-            config: Arc::new(config),
-            acceptor,
-        }
-    }
-
-    /// The most connections that live at a time.
-    pub(crate) const fn most(&self) -> usize {
-        self.server.server_limits.connections
-    }
-
-    /// True if a header of the PROXY protocol is in front of connections that come by this entrance.
-    pub(crate) fn expects_preface(&self, entrance: Entrance) -> bool {
-        self.server.proxy_protocol && entrance == Entrance::Main
-    }
-
-    /// Sets the options of a socket that was accepted.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub(crate) fn prepare(&self, stream: &impl Stream) -> std::io::Result<()> {
-        let options = &self.server.endpoint.socket_options;
-        transport::prepare_accepted(stream, self.config.limits(), options)
-    }
-
-    /// The configuration of connections that come by this entrance, and the TLS that they may use.
-    pub(crate) fn at(&self, entrance: Entrance) -> (&Arc<Config>, Option<&Acceptor>) {
-        match entrance {
-            Entrance::Main => (&self.config, self.acceptor.as_ref()),
-            Entrance::Pymasep => (&self.pymasep_config, None),
-        }
-    }
-
-    /// True if all clients have to use TLS at the main entrance.
-    pub(crate) fn requires_tls(&self) -> bool {
-        self.acceptor.as_ref().is_some_and(Acceptor::requires)
-    }
-
-    /// Has the door be told when tokens change.
-    pub(crate) fn subscribe(&self, door: &Arc<impl Renews + 'static>) -> std::io::Result<()> {
-        self.server.gate.subscribe(door)
-    }
-
-    /// The state of the certificate, if there is one.
-    #[cfg(feature = "tls")]
-    pub(crate) fn certificate(&self) -> Option<crate::tls::CertificateState> {
-        self.acceptor.as_ref().map(Acceptor::certificate)
-    }
-}
-
-/// The connections at a door, and what the host is asked about them.
-pub(crate) struct DoorState<C> {
-    pub(crate) admission: Admission,
-    connections: BTreeMap<Ticket, Arc<C>>,
-    /// Those that were given away, as long as somebody has them.
-    #[cfg(feature = "unstable-bindings")]
-    away: BTreeMap<Ticket, Arc<Away>>,
-    #[cfg(feature = "unstable-bindings")]
-    ended_away: Vec<(Arc<Away>, CloseReason)>,
-    requests: Requests,
-    /// Those about which the host's function is to be asked, when the lock is let go.
-    access: Vec<AccessRequest>,
-    /// A call that waits for a request has one by now.
-    has_asked: bool,
-    /// When somebody looks at the time at the latest.
-    next_look: NextLook,
-}
-
-/// A decision about a connection.
-pub(crate) enum Decided {
-    /// It is taken, and told this.
-    Admit(Option<Box<Welcome>>, Option<Arc<Grant>>),
-    Refuse(Refusal),
-    Look,
-    SendAway(CloseReason),
-}
-
-impl<C: SharedConnection> DoorState<C> {
-    pub(crate) fn new(settings: &DoorSettings) -> Self {
-        Self {
-            admission: settings.server.admission(),
-            connections: BTreeMap::new(),
-            #[cfg(feature = "unstable-bindings")]
-            away: BTreeMap::new(),
-            #[cfg(feature = "unstable-bindings")]
-            ended_away: Vec::new(),
-            requests: Requests::default(),
-            access: Vec::new(),
-            has_asked: false,
-            next_look: NextLook::default(),
-        }
-    }
-
-    #[cfg(feature = "unstable-bindings")]
-    pub(crate) fn get(&self, ticket: Ticket) -> Option<&Arc<C>> {
-        self.connections.get(&ticket)
-    }
-
-    /// A connection is gone. The host that waits for it is told so.
-    pub(crate) fn leave(&mut self, ticket: Ticket) {
-        self.connections.remove(&ticket);
-        #[cfg(feature = "unstable-bindings")]
-        self.away.remove(&ticket);
-        self.requests.end(ticket, Err(RejectReason::Stopped));
-        self.admission.gone(ticket);
-    }
-
-    /// The host gives a connection away, which is known as this from then on. False if it was refused meanwhile.
-    #[cfg(feature = "unstable-bindings")]
-    pub(crate) fn give_away(&mut self, ticket: Ticket, away: &Arc<Away>) -> bool {
-        self.requests.end(ticket, Ok(()));
-        self.connections.remove(&ticket);
-        let is_given_away = self.admission.give_away(ticket);
-        if is_given_away {
-            self.away.insert(ticket, away.clone());
-        }
-        is_given_away
-    }
-
-    /// The oldest request that nobody has taken; `Some(None)` if none comes any more, `None` if one has to wait.
-    fn next_request<D: Admits<Connection = C>>(
-        &mut self,
-        door: &Arc<D>,
-    ) -> Option<Option<Request>> {
-        let next = self.requests.next(|| door.clone());
-        // Another call may wait for the one behind it.
-        self.has_asked |= next.is_some() && self.requests.has_waiting();
-        (next.is_some() || self.admission.is_stopped()).then_some(next)
-    }
-
-    /// The next decision to be carried out. Questions to the host are noted.
-    fn next_decided<D: Admits<Connection = C>>(
-        &mut self,
-        door: &Arc<D>,
-    ) -> Option<(Arc<C>, Decided)> {
-        while let Some(event) = self.admission.poll_event() {
-            let ticket = event.ticket();
-            #[cfg(feature = "unstable-bindings")]
-            if let (Some(away), DoorEvent::End(_, reason)) = (self.away.get(&ticket), &event) {
-                self.ended_away.push((away.clone(), reason.clone()));
-                continue;
-            }
-            let Some(connection) = self.connections.get(&ticket).cloned() else {
-                continue;
-            };
-            let decided = match event {
-                DoorEvent::Admit(_) => {
-                    let welcome = self.requests.take_welcome(ticket);
-                    Decided::Admit(welcome.map(Box::new), self.admission.grant(ticket))
-                }
-                DoorEvent::Refuse(_, refusal) => {
-                    // Before its peer can know.
-                    self.requests.pass_over(ticket);
-                    Decided::Refuse(refusal)
-                }
-                DoorEvent::LookAt(_) => Decided::Look,
-                DoorEvent::End(_, reason) => Decided::SendAway(reason),
-                DoorEvent::AskAccess(_) => {
-                    let peer = peer(&*connection, door.settings(), None);
-                    let request = peer.map(|peer| AccessRequest::new(peer, ticket, door.clone()));
-                    self.access.extend(request);
-                    continue;
-                }
-                DoorEvent::Ask(_) => {
-                    let grant = self.admission.grant(ticket);
-                    if let Some(peer) = peer(&*connection, door.settings(), grant) {
-                        self.requests.ask(ticket, peer);
-                        self.has_asked = true;
-                    }
-                    continue;
-                }
-            };
-            return Some((connection, decided));
-        }
-        None
-    }
-
-    /// The news since the last call.
-    fn take_news(&mut self) -> DoorNews {
-        DoorNews {
-            ended: self.requests.take_ended(),
-            #[cfg(feature = "unstable-bindings")]
-            ended_away: std::mem::take(&mut self.ended_away),
-            access: std::mem::take(&mut self.access),
-            has_asked: std::mem::take(&mut self.has_asked),
-            is_earlier: self.next_look.hurry(self.admission.deadline()),
-        }
-    }
-}
-
-/// The consequences of changes for others than the connections.
-pub(crate) struct DoorNews {
-    /// These requests have an outcome.
-    ended: Vec<(oneshot::Sender<Outcome>, Outcome)>,
-    #[cfg(feature = "unstable-bindings")]
-    ended_away: Vec<(Arc<Away>, CloseReason)>,
-    /// The host's function is to be asked about these.
-    access: Vec<AccessRequest>,
-    /// A call that waits for a request has one by now.
-    has_asked: bool,
-    /// The one who looks at the time is to look earlier than it would.
-    is_earlier: bool,
-}
-
-/// The client about which the host is asked.
-fn peer(
-    connection: &impl SharedConnection,
-    settings: &DoorSettings,
-    grant: Option<Arc<Grant>>,
-) -> Option<Peer> {
-    let (hello, protocol) = connection.look_at(Peer::hello)?;
-    let info = connection.info();
-    Some(Peer {
-        hello,
-        protocol,
-        address: info.address.clone(),
-        connection: info.id,
-        server: settings.server.endpoint.id.clone(),
-        grant,
-    })
-}
+pub(crate) use settings::DoorSettings;
+pub(crate) use state::{Decided, DoorNews, DoorState};
 
 /// The parts of a door that are the same in both shells.
 pub(crate) struct DoorParts<C> {
