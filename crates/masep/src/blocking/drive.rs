@@ -19,6 +19,9 @@ use crate::sync::{Instant, MutexGuard, earlier};
 
 pub(super) use roles::{Rest, Roles};
 
+/// Reads of a connection in a row, after which others have their turn: its peer may send without pause.
+pub(super) const MOST_READS: usize = 16;
+
 /// The thing that a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaits {
@@ -167,15 +170,18 @@ impl Shared {
         None
     }
 
-    /// Does all the work that needs no wait and is not left to another call.
+    /// Does all the work that needs no wait and is not left to another call. Of a connection that is being ended, more may be
+    /// left to read after this.
     pub(super) fn advance<'a>(self: &'a Arc<Self>, mut state: Guard<'a>) -> Guard<'a> {
+        let mut reads = 0;
         loop {
             state = self.settle(state);
             let wants = state.core.wants();
             if wants.write == Want::Now {
                 state = self.write(state);
-            } else if wants.read == Want::Now && !state.core.is_open() {
+            } else if wants.read == Want::Now && !state.core.is_open() && reads < MOST_READS {
                 state = self.read(state, Wait::No);
+                reads += 1;
             } else {
                 return state;
             }

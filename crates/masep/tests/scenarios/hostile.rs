@@ -15,8 +15,8 @@ use masep::{
 
 use crate::corpus::{self, Input, TAKEN};
 use crate::shells::{
-    Act, Connection, Events, Handler, Options, Peer, SOON, Server, Serving, Shell, Side, frame,
-    next, of_each_network, of_each_shell, until,
+    Act, Connection, Events, Handler, Network, Options, Peer, SOON, Server, Serving, Shell, Side,
+    frame, next, of_each_network, of_each_shell, until,
 };
 
 of_each_network! {
@@ -35,6 +35,7 @@ of_each_shell! {
     a_storm_of_connections_and_resets_leaves_nothing_behind
     a_flood_of_empty_frames_is_bounded_and_the_others_get_through
     a_flood_that_is_read_though_nobody_receives_keeps_nobody_out
+    a_flood_of_one_that_reads_no_more_keeps_nobody_out
     a_frame_that_a_full_queue_has_lost_is_the_reason_of_the_end_though_a_bye_came_behind_it
     #[cfg(target_os = "linux")] one_address_has_its_share_of_the_places_and_no_more
 }
@@ -479,6 +480,26 @@ fn a_flood_that_is_read_though_nobody_receives_keeps_nobody_out(shell: Shell) {
     }
     drop(server);
     flooding.join().unwrap();
+}
+
+/// On a Unix socket a peer can read no more, and write: what it says is read for a while after a write has failed.
+fn a_flood_of_one_that_reads_no_more_keeps_nobody_out(shell: Shell) {
+    let limits = Limits::default().write_time(Duration::from_millis(300));
+    let options = Options::from(limits).when_full(WhenFull::NewestWins);
+    let (server, connection, flood) = shell.over(Network::Unix).connected(options);
+    flood.stream.socket().shutdown(Shutdown::Read).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut stream = flood.stream.socket().try_clone().unwrap();
+            scope.spawn(move || while stream.write_all(&[0; 60_000]).is_ok() {});
+        }
+        assert_eq!(connection.recv(), Ok(Frame::new("")));
+        let _ = connection.try_send("never read");
+        for n in 0..10 {
+            server.agent(&n.to_string()).say("BYE");
+        }
+    });
+    until(|| server.registry().len() == 0);
 }
 
 fn a_frame_that_a_full_queue_has_lost_is_the_reason_of_the_end_though_a_bye_came_behind_it(

@@ -207,8 +207,9 @@ impl Connection {
         Some(Waits {
             reads: wants.read != Want::Nothing && !state.roles.is_shut,
             writes: wants.write != Want::Nothing || wants.sent,
-            // The socket does not tell of what was read from it already.
-            wakes_at: if wants.read == Want::Now && state.core.has_more() {
+            // The socket does not tell of what was read from it already, nor that there is no more.
+            wakes_at: if wants.read == Want::Now && (state.core.has_more() || !state.core.is_open())
+            {
                 Some(state.now)
             } else {
                 state.core.deadline()

@@ -8,7 +8,7 @@ use masep_proto::connection::Want;
 
 use super::{GENERATION, Stepping, Watch};
 use crate::CloseReason;
-use crate::blocking::drive::{Guard, Rest};
+use crate::blocking::drive::{Guard, MOST_READS, Rest};
 use crate::blocking::shared::{Shared, State};
 use crate::blocking::stream::{Readiness, Stream, Wait};
 use crate::sync::earlier;
@@ -16,9 +16,6 @@ use crate::sync::earlier;
 /// The time in which nobody looks whether a peer that was told of the end has closed its side. Most have by then, and many
 /// of them are looked at together: a process that opens and ends connections all the time does not wake up for each.
 const REST: Duration = Duration::from_millis(5);
-
-/// Reads of a connection in a row, after which others have their turn: its peer may send without pause.
-const MOST_READS: usize = 16;
 
 impl Shared {
     /// Finds out which thread takes the step that is due. If it is this one, it calls [`step`](Self::step).
@@ -141,7 +138,7 @@ impl State {
             writes: may_wait.writes,
         };
         let mut until = earlier(self.core.deadline(), self.roles.looks_until);
-        if self.looks_now() {
+        if may_read && self.core.wants_read() == Want::Now {
             until = Some(self.tick());
         }
         if wanted == Readiness::READS && self.hearing.is_some() && self.roles.rest == Rest::Due {
