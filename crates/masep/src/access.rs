@@ -75,7 +75,7 @@ pub(crate) type AdmitFunction = Arc<dyn Fn(AccessRequest) + Send + Sync>;
 
 /// The rule by which clients are let in to a server.
 #[derive(Clone, Default)]
-pub(crate) enum Gate {
+pub(crate) enum AccessRule {
     /// Everybody.
     #[default]
     Open,
@@ -85,7 +85,7 @@ pub(crate) enum Gate {
     Host(AdmitFunction, Tokens),
 }
 
-impl Gate {
+impl AccessRule {
     /// The door for it.
     pub(crate) fn guard(&self, admission: Admission) -> Admission {
         match self {
@@ -118,14 +118,14 @@ impl Gate {
 pub(crate) fn warn_if_exposed(
     main: &Address,
     pymasep: Option<&Address>,
-    gate: &Gate,
+    access: &AccessRule,
     has_tls: bool,
 ) -> bool {
     let is_reached = |address: &Address| {
         let address = address.tcp().map(|address| address.ip().to_canonical());
         address.is_some_and(|address| !address.is_loopback())
     };
-    let is_guarded = has_tls || !matches!(gate, Gate::Open);
+    let is_guarded = has_tls || !matches!(access, AccessRule::Open);
     let main = Some(main).filter(|main| !is_guarded && is_reached(main));
     let exposed = main.or(pymasep.filter(|address| is_reached(address)));
     if let Some(address) = exposed {
@@ -136,7 +136,7 @@ pub(crate) fn warn_if_exposed(
 
 const EXPOSED: &str = "listening without TLS or tokens: whoever reaches this address can join, and read what others send";
 
-impl Gate {
+impl AccessRule {
     /// The generations of the protocol that the server's own address may speak, of those that its host wants: peers of
     /// pymasep's have no tokens.
     pub(crate) fn protocols(&self, wanted: Protocols) -> io::Result<Protocols> {
@@ -181,7 +181,7 @@ macro_rules! access_calls {
         /// are refused before anything else is looked at. Peers of pymasep's protocol are refused, unless there is
         /// [a listener for them](Self::pymasep_listen). Default: everybody is taken.
         pub fn tokens(mut self, tokens: crate::access::Tokens) -> Self {
-            self.$settings.gate = crate::access::Gate::Tokens(tokens);
+            self.$settings.access = crate::access::AccessRule::Tokens(tokens);
             self
         }
 
@@ -194,7 +194,8 @@ macro_rules! access_calls {
             admit: impl Fn(crate::access::AccessRequest) + Send + Sync + 'static,
         ) -> Self {
             let dates = crate::access::Tokens::new(crate::access::Grants::default());
-            self.$settings.gate = crate::access::Gate::Host(std::sync::Arc::new(admit), dates);
+            self.$settings.access =
+                crate::access::AccessRule::Host(std::sync::Arc::new(admit), dates);
             self
         }
 
@@ -212,7 +213,7 @@ macro_rules! access_calls {
 
 pub(crate) use access_calls;
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for AccessRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open => f.write_str("Open"),

@@ -178,7 +178,7 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
             self.hurry();
         }
         for request in news.access {
-            self.settings().server.gate.ask(request);
+            self.settings().server.access.ask(request);
         }
     }
 

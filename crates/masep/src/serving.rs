@@ -6,7 +6,7 @@ use masep_proto::admission::{Admission, Duplicates};
 use masep_proto::connection::Config;
 use masep_proto::{PeerId, ServerLimits};
 
-use crate::access::{Gate, check_sole_listener, warn_if_exposed};
+use crate::access::{AccessRule, check_sole_listener, warn_if_exposed};
 use crate::admitting::DoorSettings;
 use crate::discovery::{Describe, Description};
 use crate::endpoint::Endpoint;
@@ -23,7 +23,7 @@ pub(crate) struct ServerSettings {
     pub(crate) announce: bool,
     pub(crate) describe: Option<Describe>,
     pub(crate) asks: Asks,
-    pub(crate) gate: Gate,
+    pub(crate) access: AccessRule,
     pub(crate) pymasep: Option<Target>,
     pub(crate) proxy_protocol: bool,
 }
@@ -37,7 +37,7 @@ impl ServerSettings {
             announce: false,
             describe: None,
             asks: Asks::Nobody,
-            gate: Gate::Open,
+            access: AccessRule::Open,
             pymasep: None,
             proxy_protocol: false,
         }
@@ -62,7 +62,7 @@ impl ServerSettings {
 
     /// The configuration that the connections share.
     fn config(&self, acceptor: Option<&Acceptor>) -> io::Result<Config> {
-        let protocols = self.gate.protocols(self.endpoint.protocols)?;
+        let protocols = self.access.protocols(self.endpoint.protocols)?;
         let config = self.endpoint.config(protocols);
         config
             .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
@@ -75,7 +75,7 @@ impl ServerSettings {
         let admission = Admission::new(&self.server_limits, self.duplicates)
             .asks(self.asks != Asks::Nobody)
             .asks_all(self.asks == Asks::All);
-        self.gate.guard(admission)
+        self.access.guard(admission)
     }
 }
 
@@ -100,7 +100,7 @@ impl ServerInfo {
         crate::connecting::forget_server(&local_address);
         let (server, pymasep) = (&door.server, pymasep_address.as_ref());
         let has_tls = door.requires_tls();
-        let is_exposed = warn_if_exposed(&local_address, pymasep, &server.gate, has_tls);
+        let is_exposed = warn_if_exposed(&local_address, pymasep, &server.access, has_tls);
         let id = server.endpoint.id.clone();
         let described = id.as_str().to_owned();
         let describe = server.describe.clone().unwrap_or_else(|| {

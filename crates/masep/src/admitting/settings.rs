@@ -64,7 +64,7 @@ impl DoorSettings {
 
     /// Has the door be told when tokens change.
     pub(crate) fn subscribe(&self, door: &Arc<impl Renews + 'static>) -> std::io::Result<()> {
-        self.server.gate.subscribe(door)
+        self.server.access.subscribe(door)
     }
 
     /// The state of the certificate, if there is one.

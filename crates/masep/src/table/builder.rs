@@ -12,7 +12,7 @@ use masep_table::{Absence, Clock, Late, Settings, TableError, View};
 use super::driver::{Driver, Link};
 use super::seat::LateAction;
 use crate::Duplicates;
-use crate::access::Gate;
+use crate::access::AccessRule;
 use crate::discovery::{Describe, Description};
 use crate::endpoint::Endpoint;
 use crate::random::random_bytes;
@@ -135,7 +135,7 @@ impl TableBuilder {
         &self,
         free: impl Fn() -> Option<usize> + Send + Sync + 'static,
     ) -> ServerSettings {
-        let is_open = matches!(self.server.gate, Gate::Open);
+        let is_open = matches!(self.server.access, AccessRule::Open);
         let number = move |number: usize| u64::try_from(number).ok().filter(|_| is_open);
         let game = Some(self.game.clone()).filter(|game| is_open && !game.is_empty());
         let seats = self.seats.len();
