@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,9 @@ use masep::blocking::{Client, Connection, Server, SocketHandler};
 use masep::{
     AcceptTimeoutError, CloseReason, Frame, Limits, RecvTimeoutError, SendError, SocketOptions,
 };
+use masep_proto::protocol2::kind;
 
-use crate::shells::{Peer, SOON, frame, until};
+use crate::shells::{Agent, Peer, SOON, frame, masep2, until};
 
 fn over(stream: impl Into<std::os::fd::OwnedFd>) -> Connection {
     Connection::over(
@@ -127,6 +128,61 @@ fn a_timeout_holds_while_a_connection_polls_busily() {
     let connection = server.accept_timeout(SOON).unwrap();
     let early = connection.recv_timeout(Duration::ZERO);
     assert_eq!(early, Err(RecvTimeoutError::TimedOut));
+}
+
+/// All frames that a connection receives without a time, and the reason of its end.
+fn received(connection: Connection) -> (Vec<Frame>, CloseReason) {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mut frames = Vec::new();
+        let reason = loop {
+            match connection.recv() {
+                Ok(frame) => frames.push(frame),
+                Err(reason) => break reason,
+            }
+        };
+        tell.send((frames, reason))
+    });
+    told.recv_timeout(SOON).expect("the end is found")
+}
+
+#[test]
+fn silence_ends_a_call_without_a_time_that_polls_busily() {
+    let limits = Limits::default().heartbeat(Some(Duration::from_millis(100)));
+    let hours = SocketOptions::default().busy_poll(Duration::from_secs(3_600));
+    let server = Server::builder("engine")
+        .limits(limits)
+        .socket_options(hours);
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let mut agent = Agent::join2(&server.local_address(), &masep2::first_bytes("agent"));
+    let connection = server.accept_timeout(SOON).unwrap();
+    let receiving = thread::spawn(move || received(connection));
+    assert_eq!(agent.read_frame().unwrap().0, kind::PING);
+    // It polls again behind a frame.
+    agent.say("awake");
+    assert_eq!(agent.read_frame().unwrap().0, kind::PING);
+    let (frames, reason) = receiving.join().unwrap();
+    assert_eq!(frames, [Frame::new("awake")]);
+    assert_eq!(reason, CloseReason::HeartbeatTimeout);
+}
+
+#[test]
+fn a_call_without_a_time_gets_all_that_waited_for_its_rate() {
+    let limits = Limits::default().messages_per_second(Some(200));
+    let server = Server::builder("engine").limits(limits);
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let address = server.local_address();
+    let first_bytes = masep2::first_bytes("new");
+    for mut agent in [
+        Agent::join_at(&address, "old"),
+        Agent::join2(&address, &first_bytes),
+    ] {
+        let connection = server.accept_timeout(SOON).unwrap();
+        let numbers = (0..300).map(|number| number.to_string());
+        agent.say_all(numbers.clone().chain(["BYE".to_owned()]));
+        let expected: Vec<_> = numbers.map(Frame::new).collect();
+        assert_eq!(received(connection), (expected, CloseReason::PeerBye));
+    }
 }
 
 #[test]
@@ -268,7 +324,7 @@ fn a_thread_that_waits_for_room_reads_when_the_one_that_read_has_left() {
     let send_all =
         |connection: &Connection| (0..FRAMES).try_for_each(|_| connection.send(frame.clone()));
     thread::scope(|scope| {
-        let (leaves, left) = std::sync::mpsc::channel();
+        let (leaves, left) = mpsc::channel();
         let (connection, send_all) = (&connection, &send_all);
         let reader = scope.spawn(move || {
             assert_eq!(connection.recv(), Ok(Frame::new("go")));
