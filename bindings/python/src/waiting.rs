@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use masep::blocking;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -23,6 +24,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 #[pyfunction]
 pub(crate) fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    blocking::forked();
 }
 
 /// The process that made something: after a fork, the child has the memory of its parent, but not its

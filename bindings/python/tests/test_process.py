@@ -251,6 +251,52 @@ assert engine.recv(10) == b"after"
     assert printed == "refused\n" * 3
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pipes are looked at in /proc")
+def test_a_fork_is_woken_by_nobody_of_its_parent():
+    run(
+        """
+def pipes():
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            yield os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            pass
+def wait(connection):
+    try:
+        connection.recv(0.01)
+    except masep.TimedOut:
+        pass
+wait(agent)
+child = os.fork()
+if child == 0:
+    with masep.Server("child", "127.0.0.1:0") as own, masep.connect(own.target, id="other") as other:
+        before = set(pipes())
+        wait(other)
+        assert [pipe for pipe in pipes() if pipe.startswith("pipe:") and pipe not in before]
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    )
+
+
+def test_a_fork_sends_all_though_the_thread_for_that_is_its_parents():
+    run(
+        """
+child = os.fork()
+if child == 0:
+    other = masep.connect(address, id="other")
+    sent = 0
+    for _ in range(3):
+        while other._connection.try_send(bytes(60_000)):
+            sent += 1
+    other.close()
+    os._exit(sent)
+frames = list(iter(server.accept(10).recv, None))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(frames) > 0
+"""
+    )
+
+
 def test_ctrl_c_ends_the_waits_of_a_process_that_any_thread_has_forked():
     printed = run(
         """

@@ -6,7 +6,7 @@ mod steps;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -25,10 +25,6 @@ static KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
 shuttle::lazy_static! {
     static ref KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
 }
-
-/// The number of times that the thread was left behind in another process. The connections that it had there, it has not
-/// here.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// The number of [holds](Hold). It changes with the lock of the keeper alone.
 static HOLDS: AtomicUsize = AtomicUsize::new(0);
@@ -168,7 +164,6 @@ fn with_keeper<T>(call: impl FnOnce(&mut Keeper) -> io::Result<T>) -> io::Result
     if let Some(forked) = keeper.take_if(|keeper| keeper.process != std::process::id()) {
         // Its connections are those of the other process.
         std::mem::forget(forked);
-        GENERATION.fetch_add(1, Ordering::Relaxed);
     }
     match &mut *keeper {
         Some(keeper) => call(keeper),

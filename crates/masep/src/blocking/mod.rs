@@ -79,7 +79,7 @@ pub(crate) use bindings::detached::Away;
 #[cfg(all(feature = "unstable-bindings", not(masep_model)))]
 pub use bindings::{Attempt, Attempted};
 #[cfg(feature = "unstable-bindings")]
-pub use bindings::{Detached, EventLoop, LoopCall, Offer, Waits};
+pub use bindings::{Detached, EventLoop, LoopCall, Offer, Waits, forked};
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;
 pub use handler::SocketHandler;

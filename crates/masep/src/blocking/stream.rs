@@ -61,12 +61,13 @@ impl Readiness {
     }
 }
 
+thread_local! {
+    static WAKER: Cell<Option<Arc<Pipe>>> = const { Cell::new(None) };
+    static HAS_WARNED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// The pipe by which this thread is woken; `None` where the process has no descriptor for it.
 pub(super) fn waker() -> Option<Arc<Pipe>> {
-    thread_local! {
-        static KEPT: Cell<Option<Arc<Pipe>>> = const { Cell::new(None) };
-        static HAS_WARNED: Cell<bool> = const { Cell::new(false) };
-    }
     let open = || match Pipe::new() {
         Ok(pipe) => Some(Arc::new(pipe)),
         Err(error) => {
@@ -77,13 +78,20 @@ pub(super) fn waker() -> Option<Arc<Pipe>> {
             None
         }
     };
-    let kept = KEPT.try_with(|kept| {
+    let kept = WAKER.try_with(|kept| {
         let pipe = kept.take().or_else(open);
         kept.set(pipe.clone());
         pipe
     });
     // One that is about to end keeps none.
     kept.unwrap_or_else(|_| open())
+}
+
+/// Has this thread woken by another pipe from here on: the one that it has is that of the process from which this one was
+/// forked.
+#[cfg(feature = "unstable-bindings")]
+pub(super) fn leave_waker() {
+    let _ = WAKER.try_with(Cell::take);
 }
 
 impl Stream {

@@ -25,6 +25,12 @@ pub(super) mod relay;
 #[cfg(all(feature = "unstable-bindings", not(masep_model)))]
 mod table;
 
+/// To be called in a process that was forked, by the one thread that it has: what wakes that thread is the parent's too.
+#[cfg(feature = "unstable-bindings")]
+pub fn forked() {
+    super::stream::leave_waker();
+}
+
 #[cfg(feature = "unstable-bindings")]
 pub use connection::Offer;
 #[cfg(feature = "unstable-bindings")]

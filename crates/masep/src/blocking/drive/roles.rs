@@ -35,8 +35,8 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) kept: Readiness,
     /// The keeper has it among those that it looks at, or is about to.
     pub(in crate::blocking) is_watched: bool,
-    /// The number of that keeper.
-    pub(in crate::blocking) generation: u32,
+    /// The process of that keeper.
+    pub(in crate::blocking) process: u32,
     /// A thread takes a step of it in the keeper's place, or the keeper does.
     pub(in crate::blocking) is_stepped: bool,
     /// That thread is to look again before it leaves, or the keeper when the connection has come to it.

@@ -1,12 +1,11 @@
 //! The steps of a connection that no call waits for, which the keeper takes, or the thread that leaves the connection.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use masep_proto::connection::Want;
 
-use super::{GENERATION, Stepping, Watch};
+use super::{Stepping, Watch};
 use crate::CloseReason;
 use crate::blocking::drive::{Guard, MOST_READS, Rest};
 use crate::blocking::shared::{Shared, State};
@@ -26,7 +25,7 @@ impl Shared {
             return Stepping::Another;
         }
         if state.roles.is_watched {
-            if state.roles.generation == GENERATION.load(Ordering::Relaxed) {
+            if state.roles.process == std::process::id() {
                 return Stepping::Keeper;
             }
             state.leave_keeper();
@@ -149,7 +148,7 @@ impl State {
         self.take(wanted);
         self.roles.kept = wanted;
         self.roles.is_watched = true;
-        self.roles.generation = GENERATION.load(Ordering::Relaxed);
+        self.roles.process = std::process::id();
         Watch {
             stream,
             wanted,
