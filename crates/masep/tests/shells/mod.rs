@@ -42,7 +42,7 @@ pub use agent::Agent;
 pub use handler::{Act, Echo, Event, Events, Handler, next, next_rejected};
 #[cfg(feature = "tls")]
 pub use network::authority as network_authority;
-pub use network::{Network, Serving, Side, listens};
+pub use network::{Network, Serving, Side, is_free};
 pub use options::{Options, Says};
 pub use peer::{Peer, frame, listen, nobody};
 pub use player::Player;

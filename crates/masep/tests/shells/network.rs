@@ -4,9 +4,10 @@
 //! whole frames, which every network has.
 
 use std::io::Write;
+use std::net::TcpListener;
+#[cfg(feature = "tls")]
 use std::net::TcpStream;
 use std::ops::Deref;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use masep::{Address, ConnectError, ShutdownReport};
@@ -170,10 +171,10 @@ impl Serving {
     }
 }
 
-/// True if somebody takes connections at this address.
-pub fn listens(address: &Address) -> bool {
+/// True if another server can listen at this address.
+pub fn is_free(address: &Address) -> bool {
     match address {
-        Address::Unix(path) => UnixStream::connect(path).is_ok(),
-        address => TcpStream::connect(address).is_ok(),
+        Address::Unix(path) => !path.exists(),
+        address => TcpListener::bind(address).is_ok(),
     }
 }
