@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 pub(crate) use self::input::{Input, Line};
 pub(crate) use self::send_away::SendAway;
 use crate::failure::Failure;
-use crate::lines::parse_json;
+use crate::lines;
 
 /// The command of one line.
 #[derive(Debug, PartialEq)]
@@ -57,8 +57,6 @@ pub(crate) enum Recipient {
     Peer(String),
 }
 
-const NO_OBJECT: &str = "a line is a JSON object";
-
 /// The form that a verb's lines have, for messages about lines that have another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
@@ -75,33 +73,24 @@ pub(crate) const EVERYONE: &str = "*";
 impl Command {
     /// Reads a line. A message without `src_sub_app` is from `sender`.
     fn parse(line: &[u8], sender: &str, form: Form) -> Result<Self, Failure> {
-        Self::parse_line(line, sender, form).map_err(|mut failure| {
-            if matches!(failure.kind, "json" | "missing_key" | "unknown_key")
-                || failure.message == NO_OBJECT
-            {
-                failure.message = format!(
-                    "{}; a line is, for example, {}",
-                    failure.message, form.example
-                );
-            }
-            failure
+        let object = lines::parse_object(line, form.example)?;
+        Self::parse_parts(&object, sender, form).map_err(|failure| match failure.kind {
+            "missing_key" | "unknown_key" => failure.with_example(form.example),
+            _ => failure,
         })
     }
 
-    fn parse_line(line: &[u8], sender: &str, form: Form) -> Result<Self, Failure> {
-        let Json::Object(object) = parse_json(line)? else {
-            return Err(Failure::new("unexpected", NO_OBJECT));
-        };
+    fn parse_parts(object: &Map<String, Json>, sender: &str, form: Form) -> Result<Self, Failure> {
         let mut to = None;
         let mut actions = Vec::new();
-        for (key, value) in &object {
+        for (key, value) in object {
             match key.as_str() {
                 "to" => to = Some(recipient(value)?),
                 "message" | "bytes_hex" | "bye" | "shutdown" => actions.push((key.as_str(), value)),
                 action if form.is_servers && SendAway::ACTIONS.contains(&action) => {
                     actions.push((action, value));
                 }
-                _ => return Err(unknown_key(key, &object)),
+                _ => return Err(unknown_key(key, object)),
             }
         }
         let content = match actions[..] {
@@ -135,7 +124,7 @@ impl Command {
                 let message = format!("{one:?} and {other:?} are two actions: a line has one");
                 return Err(Failure::new("two_actions", message));
             }
-            [(key, _)] => return Err(unknown_key(key, &object)),
+            [(key, _)] => return Err(unknown_key(key, object)),
         };
         Ok(Self::Send { to, content })
     }

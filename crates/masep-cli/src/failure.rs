@@ -31,6 +31,12 @@ impl Failure {
         }
     }
 
+    /// The same, with a line that could be done.
+    pub(crate) fn with_example(mut self, example: &str) -> Self {
+        let _ = write!(self.message, "; a line is, for example, {example}");
+        self
+    }
+
     /// The failure for a line that is no JSON, with a hint if it is what Python writes for a float that
     /// JSON has no form for, or text of another encoding.
     pub(crate) fn json(line: &[u8], error: JsonError) -> Self {

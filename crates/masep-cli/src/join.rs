@@ -105,8 +105,8 @@ pub(crate) struct Join {
     /// The engine's address [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
     /// Host and port, an IPv6 address in brackets: what the engine speaks is found out. pymasep:// in front insists on
-    /// pymasep's protocol, masep:// on protocol 2, which has arrays and frames beyond 64 KiB. Or `unix:///PATH`, where the engine listens on a Unix
-    /// socket, or `masep+unix:///PATH`.
+    /// pymasep's protocol, masep:// on protocol 2, which has arrays and frames beyond 64 KiB, and masep+tls:// on that in TLS.
+    /// Or `unix:///PATH`, where the engine listens on a Unix socket, or `masep+unix:///PATH`.
     #[arg(value_name = "ADDRESS", value_parser = address::parse)]
     address: Option<Target>,
 

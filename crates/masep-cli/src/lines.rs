@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
+use serde_json::Map;
+
 use crate::error::Error;
 use crate::failure::{Failure, FailureLine};
 use crate::output::Output;
@@ -18,6 +20,22 @@ pub(crate) const MAX_LINE_BYTES: usize = 7 << 20;
 /// Reads the JSON of a line.
 pub(crate) fn parse_json(line: &[u8]) -> Result<serde_json::Value, Failure> {
     masep_proto::json::from_slice(line).map_err(|error| Failure::json(line, error))
+}
+
+/// Reads the object of a line. What is none is told this one.
+pub(crate) fn parse_object(
+    line: &[u8],
+    example: &str,
+) -> Result<Map<String, serde_json::Value>, Failure> {
+    match parse_json(line) {
+        Ok(serde_json::Value::Object(object)) => Ok(object),
+        Ok(_) => {
+            let failure = Failure::new("unexpected", "a line is a JSON object");
+            Err(failure.with_example(example))
+        }
+        Err(failure) if failure.kind == "json" => Err(failure.with_example(example)),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The failure for a line of so many bytes.

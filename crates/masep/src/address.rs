@@ -168,9 +168,11 @@ enum Fault {
     Name,
     #[error("expected IP:PORT or unix:///PATH, without a protocol to insist on")]
     Protocol,
-    #[error("unknown scheme {0:?}: expected HOST:PORT, tcp://HOST:PORT or unix:///PATH")]
+    #[error("unknown scheme {0:?}: expected HOST:PORT, masep+tls://HOST:PORT or unix:///PATH")]
     Scheme(String),
-    #[error("{0}:// is not supported yet: expected HOST:PORT, tcp://HOST:PORT or unix:///PATH")]
+    #[error(
+        "{0}:// is not supported yet: expected HOST:PORT, masep+tls://HOST:PORT or unix:///PATH"
+    )]
     Later(String),
     #[error("the path of a Unix socket begins with a slash, as in unix:///run/game.sock")]
     RelativePath,

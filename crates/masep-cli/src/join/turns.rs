@@ -20,7 +20,7 @@ use crate::events::{self, EventWriter, Events};
 use crate::failure::Failure;
 use crate::files::{self, Readers};
 use crate::id;
-use crate::lines::parse_json;
+use crate::lines;
 use crate::output::shown;
 use crate::signals::Signals;
 use crate::status::Status;
@@ -268,14 +268,11 @@ fn status(
 /// Reads a line.
 fn parse(line: &[u8]) -> Result<Command, Failure> {
     let unexpected = |message: String| Failure::new("unexpected", message);
-    let Json::Object(object) = parse_json(line)? else {
-        let message = format!("a line is a JSON object, for example {EXAMPLE}");
-        return Err(unexpected(message));
-    };
+    let object = lines::parse_object(line, EXAMPLE)?;
     let known = |key: &str| matches!(key, "turn" | "action" | "leave");
     if let Some(key) = object.keys().find(|key| !known(key)) {
-        let message = format!("a line has no key {key:?}; it is, for example, {EXAMPLE}");
-        return Err(Failure::new("unknown_key", message));
+        let failure = Failure::new("unknown_key", format!("a line has no key {key:?}"));
+        return Err(failure.with_example(EXAMPLE));
     }
     match (
         object.get("action"),
@@ -285,8 +282,8 @@ fn parse(line: &[u8]) -> Result<Command, Failure> {
         (None, None, Some(Json::Bool(true))) => Ok(Command::Leave),
         (_, _, Some(_)) => Err(unexpected("{\"leave\":true} is all of a line".to_owned())),
         (None, ..) => {
-            let message = format!("no \"action\" in the line; it is, for example, {EXAMPLE}");
-            Err(Failure::new("missing_key", message))
+            let message = "no \"action\" or \"leave\" in the line";
+            Err(Failure::new("missing_key", message).with_example(EXAMPLE))
         }
         (Some(action), turn, None) => Ok(Command::Act {
             turn: match turn {
@@ -325,6 +322,10 @@ mod tests {
         ] {
             let parsed = parse(line.as_bytes()).map_err(|failure| failure.kind);
             assert_eq!(parsed, command, "{line}");
+        }
+        for line in ["help", "[]", r#"{"bye":true}"#, r#"{"turn":1}"#] {
+            let failure = parse(line.as_bytes()).unwrap_err();
+            assert!(failure.message.ends_with(EXAMPLE), "{line}: {failure:?}");
         }
     }
 }

@@ -43,6 +43,7 @@ fn what_is_wrong_with_an_address_is_said() {
         ("host:+1", "\"+1\" is no port"),
         ("tcp://host:1/path", "\"1/path\" is no port"),
         ("ftp://host:1", "unknown scheme \"ftp\""),
+        ("tls://host:1", "masep+tls://HOST:PORT"),
         ("wss://host:1", "wss:// is not supported yet"),
         ("unix:run/x", "begins with a slash"),
         ("unix:/run/x", "unix:///run/game.sock"),

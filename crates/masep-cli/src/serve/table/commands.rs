@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use crate::commands::SendAway;
 use crate::duration;
 use crate::failure::Failure;
-use crate::lines::parse_json;
+use crate::lines;
 
 /// The command of one line.
 #[derive(Debug, PartialEq)]
@@ -51,18 +51,13 @@ const ACTIONS: [&str; 12] = [
 
 /// Reads a line.
 pub(super) fn parse(line: &[u8]) -> Result<Command, Failure> {
-    let Json::Object(object) = parse_json(line)? else {
-        return Err(unexpected(format!(
-            "a line is a JSON object, for example {EXAMPLE}"
-        )));
-    };
+    let object = lines::parse_object(line, EXAMPLE)?;
     let mut actions = object
         .iter()
         .filter(|(key, _)| ACTIONS.contains(&key.as_str()));
     let (action, value) = actions.next().ok_or_else(|| {
-        let message =
-            format!("a line has one of the keys {ACTIONS:?}: it is, for example, {EXAMPLE}");
-        Failure::new("missing_key", message)
+        let message = format!("a line has one of the keys {}", ACTIONS.join(", "));
+        Failure::new("missing_key", message).with_example(EXAMPLE)
     })?;
     if let Some((other, _)) = actions.next() {
         let message = format!("{action:?} and {other:?} are two actions: a line has one");
@@ -119,7 +114,8 @@ fn views(
     information: Option<&Json>,
 ) -> Result<Vec<(String, View)>, Failure> {
     let Json::Object(seats) = value else {
-        return Err(unexpected(format!("{action:?} has a view for each seat")));
+        let failure = unexpected(format!("{action:?} has a view for each seat"));
+        return Err(failure.with_example(EXAMPLE));
     };
     let information = match information {
         None => &Map::new(),
