@@ -9,6 +9,8 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
+from weakref import ref
 
 from . import _masep
 from ._control import Hello
@@ -89,6 +91,12 @@ def requests_for(admit: AdmitAsync | None, tokens: object) -> _masep.AccessReque
     return _masep.AccessRequests()
 
 
+class Asker(Protocol):
+    """A server with a function that is asked. Only the server keeps it, until its end: the two often have each other."""
+
+    _admit: AdmitAsync | None
+
+
 class InThread:
     """A server whose function a thread calls."""
 
@@ -101,9 +109,9 @@ class InThread:
         check_is_plain(admit)
         return requests_for(admit, tokens)
 
-    def _answer(self, requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
+    def _answer(self: Asker, requests: _masep.AccessRequests) -> None:
         """Has the function asked about clients, now that they come."""
-        answer_in_thread(requests, admit)
+        answer_in_thread(requests, ref(self))
 
 
 class InLoop:
@@ -116,8 +124,8 @@ class InLoop:
     ) -> _masep.AccessRequests | None:
         return requests_for(admit, tokens)
 
-    def _answer(self, requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
-        answer_in_loop(requests, admit)
+    def _answer(self: Asker, requests: _masep.AccessRequests) -> None:
+        answer_in_loop(requests, ref(self))
 
 
 def check_is_plain(admit: AdmitAsync | None) -> None:
@@ -126,46 +134,46 @@ def check_is_plain(admit: AdmitAsync | None) -> None:
         raise CallerError("admit is a coroutine function, which masep.aio takes")
 
 
-def answer_in_thread(requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
+def answer_in_thread(requests: _masep.AccessRequests, server: ref[Asker]) -> None:
     """Has a thread ask the function about each client, until the server is gone."""
     threading.Thread(
-        target=_answer_all, args=(requests, admit), name="masep-admit", daemon=True
+        target=_answer_all, args=(requests, server), name="masep-admit", daemon=True
     ).start()
 
 
-def _answer_all(requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
+def _answer_all(requests: _masep.AccessRequests, server: ref[Asker]) -> None:
     while (request := requests.next()) is not None:
-        _answer(request, admit)
+        _answer(request, server)
         # A client is not kept while the next one is waited for.
         del request
 
 
-def _answer(request: _masep.AccessRequest, admit: AdmitAsync) -> None:
+def _answer(request: _masep.AccessRequest, server: ref[Asker]) -> None:
     try:
-        _decide(request, admit(AccessRequest(request)))
+        _decide(request, _asked(server, request))
     except BaseException:
         # Also SystemExit, which would end the thread, and nobody else would be asked about.
         _refuse_for_failure(request)
 
 
-def answer_in_loop(requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
+def answer_in_loop(requests: _masep.AccessRequests, server: ref[Asker]) -> None:
     """Has the running loop ask the function about each client, in a task of its own, until either is gone."""
     threading.Thread(
         target=_give_all,
-        args=(requests, asyncio.get_running_loop(), admit),
+        args=(requests, asyncio.get_running_loop(), server),
         name="masep-aio-admit",
         daemon=True,
     ).start()
 
 
 def _give_all(
-    requests: _masep.AccessRequests, loop: asyncio.AbstractEventLoop, admit: AdmitAsync
+    requests: _masep.AccessRequests, loop: asyncio.AbstractEventLoop, server: ref[Asker]
 ) -> None:
     #: A loop keeps no tasks.
     tasks: set[asyncio.Task[None]] = set()
 
     def begin(request: _masep.AccessRequest) -> None:
-        task = loop.create_task(_answer_async(request, admit))
+        task = loop.create_task(_answer_async(request, server))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -178,9 +186,15 @@ def _give_all(
         del request
 
 
-async def _answer_async(request: _masep.AccessRequest, admit: AdmitAsync) -> None:
+def _asked(server: ref[Asker], request: _masep.AccessRequest) -> object:
+    """The answer of the function, or what is to be awaited for it: no, at the end of the server."""
+    admit = getattr(server(), "_admit", None)
+    return False if admit is None else admit(AccessRequest(request))
+
+
+async def _answer_async(request: _masep.AccessRequest, server: ref[Asker]) -> None:
     try:
-        answer = admit(AccessRequest(request))
+        answer = _asked(server, request)
         if inspect.isawaitable(answer):
             answer = await answer
         _decide(request, answer)

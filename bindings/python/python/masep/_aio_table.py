@@ -89,6 +89,7 @@ class Table(_admitting.InLoop, _BaseTable[_admitting.AdmitAsync], _blocks.AsyncB
     async def end(self) -> None:
         """As :meth:`masep.Table.end`. When it is cancelled, the game ends all the same."""
         await in_thread(self._table.end)
+        self._forget()
 
     async def _await(self, attempt: Callable[[], _T], timeout: float | None) -> _T:
         """Makes an attempt each time that something has happened, until it does not time out, or that time is over."""
@@ -161,12 +162,8 @@ def _watch(
         del it
 
 
-class _Moves(_BaseMoves[_M], _blocks.AsyncBlock):
+class _Moves(_BaseMoves[Table, _M], _blocks.AsyncBlock):
     """Decisions as they come. ``async for`` gives them."""
-
-    def __init__(self, table: Table, moves: _M) -> None:
-        super().__init__(moves)
-        self._table = table
 
     async def next(self, timeout: float | None = None) -> Move | None:
         """The next decision; None when no more come: each seat of a turn has decided, or nobody plays any more.
@@ -189,13 +186,13 @@ class _Moves(_BaseMoves[_M], _blocks.AsyncBlock):
         self._forget()
 
 
-class Actions(_BaseActions, _Moves[_masep.Actions]):
+class Actions(_BaseActions[Table], _Moves[_masep.Actions]):
     """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
     closed. At the end of an ``async with`` block, or with the last reference to it, its turns are closed. One in its own
     view function is such a reference."""
 
 
-class Turn(_BaseTurn, _Moves[_masep.Turn]):
+class Turn(_BaseTurn[Table], _Moves[_masep.Turn]):
     """A turn that is open until each of its seats has decided. With ``async with`` it is closed at the end
     of the block; ``async for`` gives decisions as they come."""
 

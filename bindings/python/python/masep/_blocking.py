@@ -290,7 +290,9 @@ class Server(_admitting.InThread, Listener[Connection, _admitting.Admit], _block
         :param timeout: seconds that this takes at most
         :return: the ids of the peers that had not taken all in that time, and were cut off
         """
-        return self._server.shutdown(timeout)
+        cut = self._server.shutdown(timeout)
+        self._admit = None
+        return cut
 
     def _leave(self, error: BaseException | None) -> None:
         self.shutdown()

@@ -51,14 +51,14 @@ class Listening:
         """The clients about which the function is asked."""
         raise NotImplementedError
 
-    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
+    def _answer(self, requests: _masep.AccessRequests) -> None:
         """Has the function asked about clients, now that they come."""
         raise NotImplementedError
 
-    def _listens(self, options: ListenOptions, admit: _admitting.AdmitAsync | None) -> None:
+    def _listens(self, options: ListenOptions) -> None:
         """To be called when it does."""
-        if options.access_requests is not None and admit is not None:
-            self._answer(options.access_requests, admit)
+        if options.access_requests is not None:
+            self._answer(options.access_requests)
         if self._listener.is_exposed:
             _log.warning(
                 "listening on %s without TLS or tokens: whoever reaches this address can join, and read what others send",
@@ -146,7 +146,7 @@ class Listener(Listening, Generic[C, A]):
     :raises OSError: if the address cannot be had
     """
 
-    __slots__ = ("_server", "_known", "_lock", "__weakref__")
+    __slots__ = ("_server", "_admit", "_known", "_lock", "__weakref__")
 
     def __init__(
         self,
@@ -181,7 +181,8 @@ class Listener(Listening, Generic[C, A]):
         )
         bound = _masep.Server.bind(id, address, options, duplicates, when_full, ask)
         self._server = _live.server(bound)
-        self._listens(options, admit)
+        self._admit: A | None = admit
+        self._listens(options)
         #: The objects for connections that somebody has, so that each has one.
         self._known: WeakValueDictionary[int, C] = WeakValueDictionary()
         self._lock = threading.RLock()

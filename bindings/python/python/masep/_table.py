@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import EllipsisType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
+from weakref import ref
 
 from . import _admitting, _blocks, _live, _masep, _tls
 from ._exceptions import CallerError
@@ -152,6 +154,13 @@ def _function(view: Callable[[Seat], Any]) -> Callable[[Seat], Any]:
     return view
 
 
+def _late(table: ref[_BaseTable[Any]], observation: Any) -> Any:
+    """The action of a seat that has none of its own, by the function of its table. Only that keeps it, until its end: the
+    two often have each other."""
+    late = getattr(table(), "_late", None)
+    return None if late is None else late(observation)
+
+
 class _BaseTable(Listening, Generic[A]):
     """The calls of tables that do not wait, with and without async."""
 
@@ -200,6 +209,9 @@ class _BaseTable(Listening, Generic[A]):
             pymasep_listen=pymasep_listen,
             access_requests=self._access_requests(admit, tokens),
         )
+        self._late, self._admit = late, admit
+        if callable(late) and not isinstance(late, type):
+            late = partial(_late, ref(self))
         rules = _Rules(
             id=id,
             deadline=deadline,
@@ -219,7 +231,7 @@ class _BaseTable(Listening, Generic[A]):
             most_spectators=most_spectators,
         )
         self._table = _live.table(_masep.Table.bind(game, _names("seats", seats), address, rules, options))
-        self._listens(options, admit)
+        self._listens(options)
         self._begin()
 
     @property
@@ -228,6 +240,10 @@ class _BaseTable(Listening, Generic[A]):
 
     def _begin(self) -> None:
         """Does the rest of the start, once the table listens."""
+
+    def _forget(self) -> None:
+        """Lets go of the functions of the host, at the end."""
+        self._late = self._admit = None
 
     @property
     def seats(self) -> list[Seat]:
@@ -407,7 +423,7 @@ class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
         :raises CallerError: if a seat is in an open turn, named twice or not there
         :raises TransportError: if the table has ended
         """
-        return Turn(self._opened(seats, view, deadline))
+        return Turn(self, self._opened(seats, view, deadline))
 
     def ask(
         self, seat: str, view: Any, *, deadline: float | None | EllipsisType = ...
@@ -444,7 +460,7 @@ class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
 
         :param view: as for :meth:`open`
         """
-        return Actions(self._table.actions(_function(view)))
+        return Actions(self, self._table.actions(_function(view)))
 
     def event(self, timeout: float | None = None) -> TableEvent | None:
         """The next thing that has happened, in order; None when the table has ended and all was told.
@@ -459,6 +475,7 @@ class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
         to answer, others are told why their connections end. Waits until all have ended, for the farewell
         and two and a half seconds at most."""
         self._table.end()
+        self._forget()
 
     def _leave(self, error: BaseException | None) -> None:
         try:
@@ -467,13 +484,15 @@ class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
             self._table.close()
 
 
+_T = TypeVar("_T", bound=_BaseTable[Any])
 _M = TypeVar("_M", bound=_masep.Actions | _masep.Turn)
 
 
-class _BaseMoves(Generic[_M]):
+class _BaseMoves(Generic[_T, _M]):
     """Decisions as they come, with and without async."""
 
-    def __init__(self, moves: _M) -> None:
+    def __init__(self, table: _T, moves: _M) -> None:
+        self._table: _T = table
         self._moves: _M = moves
 
     def _forget(self) -> None:
@@ -481,7 +500,7 @@ class _BaseMoves(Generic[_M]):
         raise NotImplementedError
 
 
-class _BaseActions(_BaseMoves[_masep.Actions]):
+class _BaseActions(_BaseMoves[_T, _masep.Actions]):
     """The part that the decisions of all seats have in common, with and without async."""
 
     def close(self) -> None:
@@ -492,7 +511,7 @@ class _BaseActions(_BaseMoves[_masep.Actions]):
         self._moves.close()
 
 
-class _BaseTurn(_BaseMoves[_masep.Turn]):
+class _BaseTurn(_BaseMoves[_T, _masep.Turn]):
     """The part that turns have in common, with and without async."""
 
     @property
@@ -518,7 +537,7 @@ class _BaseTurn(_BaseMoves[_masep.Turn]):
         return f"<{package}.Turn {self.number}>"
 
 
-class _Moves(_BaseMoves[_M], _blocks.Block):
+class _Moves(_BaseMoves[Table, _M], _blocks.Block):
     """Decisions as they come, without async. As an iterator it gives them."""
 
     def next(self, timeout: float | None = None) -> Move | None:
@@ -537,12 +556,12 @@ class _Moves(_BaseMoves[_M], _blocks.Block):
         self._forget()
 
 
-class Actions(_BaseActions, _Moves[_masep.Actions]):
+class Actions(_BaseActions[Table], _Moves[_masep.Actions]):
     """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
     closed. At the end of a ``with`` block, or with the last reference to it, its turns are closed. One in its own
     view function is such a reference."""
 
 
-class Turn(_BaseTurn, _Moves[_masep.Turn]):
+class Turn(_BaseTurn[Table], _Moves[_masep.Turn]):
     """A turn that is open until each of its seats has decided. As a context manager it is closed at the end
     of the block; as an iterator it gives decisions as they come."""

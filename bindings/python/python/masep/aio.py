@@ -563,7 +563,9 @@ class Server(_admitting.InLoop, Listener[Connection, _admitting.AdmitAsync], _bl
         :return: the ids of the peers that had not taken all in that time, and were cut off
         """
         _masep.check_timeout(timeout)
-        return await in_thread(lambda: self._server.shutdown(timeout))
+        cut = await in_thread(lambda: self._server.shutdown(timeout))
+        self._admit = None
+        return cut
 
     async def _leave(self, error: BaseException | None) -> None:
         await self.shutdown()
