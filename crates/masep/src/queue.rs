@@ -1,5 +1,4 @@
-//! Bounded queues: for frames on their way out, for frames that wait for `recv`, and
-//! [`SocketHandlerQueue`], one queue for all connections.
+//! [`SocketHandlerQueue`], one queue for all connections, and the bounded queue in it.
 
 mod items;
 mod received;
@@ -14,31 +13,10 @@ use masep_proto::{Limit, LimitExceeded, Limits};
 
 use crate::sync::{FairMutex, Mutex, MutexGuard, Notify};
 
-pub(crate) use items::{Items, Weigh};
+use items::Items;
+pub(crate) use items::Weigh;
 pub(crate) use received::taken;
 pub use received::{Received, SocketHandlerQueue};
-
-/// Emptied queues give their memory back when they hold room for more items than this.
-const KEEP_CAPACITY: usize = 16;
-
-/// The items of a queue, in the order in which they came. Each counts with a weight in bytes.
-pub(crate) trait Store: Default {
-    type Item;
-
-    fn weigh(item: &Self::Item) -> usize;
-
-    /// Takes in the item that there is: itself, or a copy of it.
-    fn push(&mut self, item: &mut Option<Self::Item>);
-
-    /// Drops the oldest item. True if there was one.
-    fn drop_oldest(&mut self) -> bool;
-
-    /// The number of items.
-    fn len(&self) -> usize;
-
-    /// The weight of all of them.
-    fn bytes(&self) -> usize;
-}
 
 /// The reason why an item was not taken.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +26,8 @@ pub(crate) enum PushError {
 }
 
 /// A queue that is bounded in items and in bytes, with any number of users on either side.
-pub(crate) struct Queue<S> {
-    state: Mutex<State<S>>,
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
     filled: Notify,
     room: Notify,
     /// Held by the one that waits for room; others wait for this, in the order in which they came.
@@ -60,16 +38,16 @@ pub(crate) struct Queue<S> {
     max_bytes: usize,
 }
 
-struct State<S> {
-    items: S,
+struct State<T> {
+    items: Items<T>,
     closed: bool,
 }
 
-impl<S: Store> Queue<S> {
+impl<T: Weigh> Queue<T> {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             state: Mutex::new(State {
-                items: S::default(),
+                items: Items::default(),
                 closed: false,
             }),
             filled: Notify::new(),
@@ -80,14 +58,14 @@ impl<S: Store> Queue<S> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<S>> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the item that there is, itself or a copy of it, if there is room for it now.
+    /// Takes the item that there is, if there is room for it now.
     #[inline]
-    pub(crate) fn try_push(&self, item: &mut Option<S::Item>) -> Result<(), PushError> {
-        let weight = item.as_ref().map_or(0, S::weigh);
+    pub(crate) fn try_push(&self, item: &mut Option<T>) -> Result<(), PushError> {
+        let weight = item.as_ref().map_or(0, T::weight);
         let state = self.lock();
         if state.closed {
             return Err(PushError::Closed);
@@ -103,7 +81,7 @@ impl<S: Store> Queue<S> {
 
     /// Takes an item when there is room for it; `Err` if the queue is closed before that.
     /// Cancel safe: a call that is dropped has queued nothing.
-    pub(crate) async fn push(&self, item: S::Item) -> Result<(), PushError> {
+    pub(crate) async fn push(&self, item: T) -> Result<(), PushError> {
         let item = &mut Some(item);
         // Most find room at once; registering for the wake-up costs more than the push.
         match self.try_push(item) {
@@ -124,14 +102,14 @@ impl<S: Store> Queue<S> {
     }
 
     /// Takes an item, if need be in place of the oldest ones: returns how many were dropped.
-    pub(crate) fn push_newest(&self, item: S::Item) -> Result<usize, PushError> {
-        let weight = S::weigh(&item);
+    pub(crate) fn push_newest(&self, item: T) -> Result<usize, PushError> {
+        let weight = item.weight();
         let mut state = self.lock();
         if state.closed {
             return Err(PushError::Closed);
         }
         let mut dropped = 0;
-        while self.check_room(&state, weight).is_err() && state.items.drop_oldest() {
+        while self.check_room(&state, weight).is_err() && state.items.pop().is_some() {
             dropped += 1;
         }
         self.push_into(state, &mut Some(item));
@@ -139,14 +117,14 @@ impl<S: Store> Queue<S> {
     }
 
     #[inline]
-    fn push_into(&self, mut state: MutexGuard<'_, State<S>>, item: &mut Option<S::Item>) {
+    fn push_into(&self, mut state: MutexGuard<'_, State<T>>, item: &mut Option<T>) {
         state.items.push(item);
         drop(state);
         self.filled.notify_one();
     }
 
     /// An item of any size fits into an empty queue, or it could never be sent.
-    fn check_room(&self, state: &State<S>, weight: usize) -> Result<(), LimitExceeded> {
+    fn check_room(&self, state: &State<T>, weight: usize) -> Result<(), LimitExceeded> {
         let (items, bytes) = (state.items.len(), state.items.bytes());
         if items == 0 {
             return Ok(());
@@ -156,7 +134,7 @@ impl<S: Store> Queue<S> {
     }
 
     #[inline]
-    fn has_room_in(&self, state: &State<S>, weight: usize) -> bool {
+    fn has_room_in(&self, state: &State<T>, weight: usize) -> bool {
         let (items, bytes) = (state.items.len(), state.items.bytes());
         items == 0 || (items < self.max_items && bytes + weight <= self.max_bytes)
     }
@@ -182,9 +160,7 @@ impl<S: Store> Queue<S> {
     pub(crate) fn bytes(&self) -> usize {
         self.lock().items.bytes()
     }
-}
 
-impl<T: Weigh> Queue<Items<T>> {
     /// The oldest item, if there is one.
     pub(crate) fn try_pop(&self) -> Option<T> {
         let item = self.lock().items.pop()?;
@@ -245,7 +221,7 @@ impl<T: Weigh> Queue<Items<T>> {
     }
 }
 
-impl<S> fmt::Debug for Queue<S> {
+impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
 use super::{insist, random};
-use crate::queue::{Items, PushError, Queue, Weigh};
+use crate::queue::{PushError, Queue, Weigh};
 
 /// Items that each sender sends, if it can.
 const ITEMS: u8 = 3;
@@ -24,7 +24,7 @@ impl Weigh for Item {
     }
 }
 
-type Tested = Queue<Items<Item>>;
+type Tested = Queue<Item>;
 type Shared = Arc<Tested>;
 
 /// Bounded by number, or by weight.

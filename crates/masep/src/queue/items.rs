@@ -2,22 +2,15 @@
 
 use std::collections::VecDeque;
 
-use masep_proto::Frame;
-
-use super::{KEEP_CAPACITY, Store};
+/// Emptied queues give their memory back when they hold room for more items than this.
+const KEEP_CAPACITY: usize = 16;
 
 /// An item that counts in a queue with a weight, in bytes.
 pub(crate) trait Weigh {
     fn weight(&self) -> usize;
 }
 
-impl Weigh for Frame {
-    fn weight(&self) -> usize {
-        self.size()
-    }
-}
-
-/// Items of any kind.
+/// The items of a queue, in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Items<T> {
     items: VecDeque<T>,
@@ -43,37 +36,29 @@ impl<T: Weigh> Items<T> {
         }
         Some(item)
     }
-}
 
-impl<T: Weigh> Store for Items<T> {
-    type Item = T;
-
-    fn push(&mut self, item: &mut Option<T>) {
+    /// Takes in the item that there is.
+    pub(crate) fn push(&mut self, item: &mut Option<T>) {
         if let Some(item) = item.take() {
             self.bytes += item.weight();
             self.items.push_back(item);
         }
     }
 
-    fn drop_oldest(&mut self) -> bool {
-        self.pop().is_some()
-    }
-
-    fn weigh(item: &T) -> usize {
-        item.weight()
-    }
-
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
 
-    fn bytes(&self) -> usize {
+    /// The weight of all of them.
+    pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use masep_proto::Frame;
+
     use super::*;
 
     #[test]

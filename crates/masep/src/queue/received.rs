@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use masep_proto::{Frame, Limits};
 
-use super::{Items, PushError, Queue, Weigh};
+use super::{PushError, Queue, Weigh};
 use crate::{CloseReason, Connection, SocketHandler, WhenFull};
 
 /// A frame and the connection that it came from.
@@ -41,7 +41,7 @@ impl<C> Weigh for Received<C> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SocketHandlerQueue<C = Connection> {
-    pub(crate) queue: Arc<Queue<Items<Received<C>>>>,
+    pub(crate) queue: Arc<Queue<Received<C>>>,
     when_full: WhenFull,
 }
 

@@ -7,7 +7,13 @@ use masep_proto::Frame;
 
 use super::*;
 
-fn queue(messages: usize, bytes: usize) -> Queue<Items<Frame>> {
+impl Weigh for Frame {
+    fn weight(&self) -> usize {
+        self.size()
+    }
+}
+
+fn queue(messages: usize, bytes: usize) -> Queue<Frame> {
     Queue::new(
         &Limits::default()
             .queue_messages(messages)
@@ -15,13 +21,13 @@ fn queue(messages: usize, bytes: usize) -> Queue<Items<Frame>> {
     )
 }
 
-fn push(queue: &Queue<Items<Frame>>, text: &str) -> bool {
+fn push(queue: &Queue<Frame>, text: &str) -> bool {
     queue
         .try_push(&mut Some(Frame::new(text.to_owned())))
         .is_ok()
 }
 
-fn pop(queue: &Queue<Items<Frame>>) -> Option<String> {
+fn pop(queue: &Queue<Frame>) -> Option<String> {
     queue.try_pop().map(text)
 }
 
