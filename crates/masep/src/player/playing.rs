@@ -13,6 +13,9 @@ use crate::discovery::SearchOptions;
 use crate::endpoint::Endpoint;
 use crate::{CloseReason, ConnectError, ConnectErrorKind, SendError, Target, Welcome};
 
+/// Bytes of frames that have arrived, of which one look for the newest turn takes no more.
+const MOST_BYTES: usize = 4 << 20;
+
 /// The outcome of a wait for the next thing on a connection.
 pub(crate) type Received = Result<Result<Frame, Notice>, CloseReason>;
 
@@ -49,12 +52,27 @@ impl<C: PlayerClient> Playing<C> {
     /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
     /// there.
     pub(crate) fn take_newer(&mut self) {
-        while self.session.has_turn() && self.try_take() {}
+        self.take_while(|playing| playing.session.has_turn());
     }
 
     /// Takes the rest of what was read.
     fn take_read(&mut self) {
-        while self.client.as_ref().is_some_and(C::has_read_more) && self.try_take() {}
+        self.take_while(|playing| playing.client.as_ref().is_some_and(C::has_read_more));
+    }
+
+    /// Takes frames that have arrived, and not for ever where more and more come.
+    fn take_while(&mut self, wants_more: impl Fn(&Self) -> bool) {
+        let mut bytes = 0;
+        while bytes < MOST_BYTES && wants_more(self) {
+            let is_open = self.step() == Step::Talk;
+            let client = self.client.as_ref().filter(|_| is_open);
+            let Some(frame) = client.and_then(C::try_recv) else {
+                return;
+            };
+            // An empty frame has a header too.
+            bytes += frame.size() + 2;
+            self.take(frame);
+        }
     }
 
     /// The next turn, if one has come.
@@ -78,14 +96,6 @@ impl<C: PlayerClient> Playing<C> {
     /// The next thing to do.
     pub(crate) fn step(&mut self) -> Step {
         self.session.step(C::now())
-    }
-
-    /// Takes a frame that has arrived. False if there is none.
-    fn try_take(&mut self) -> bool {
-        let is_open = self.step() == Step::Talk;
-        let client = self.client.as_ref().filter(|_| is_open);
-        let frame = client.and_then(C::try_recv);
-        frame.map(|frame| self.take(frame)).is_some()
     }
 
     /// Takes in a frame that has arrived, and the notices that came before it. Bytes that are no message are passed over.

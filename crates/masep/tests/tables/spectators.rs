@@ -1,17 +1,19 @@
-//! Spectators that do not read.
+//! Spectators that do not read, and those that are shown more than they can take.
 
 use std::sync::mpsc;
+use std::thread;
 
-use masep::blocking::Client;
-use masep::{Frame, Limits, Protocols, Role};
+use masep::blocking::{Client, Server};
+use masep::{Dict, Element, Frame, Limits, Message, Protocols, Role};
 
 use crate::agents;
-use crate::players::{end, playing, watch_with};
+use crate::players::{self, end, playing, watch_with};
 use crate::shells::{SOON, Shell, of_each_shell};
 use crate::{builder, plays, state};
 
 of_each_shell! {
     spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view
+    one_that_is_shown_the_game_without_pause_sees_it
 }
 
 /// The number of the last view.
@@ -74,6 +76,31 @@ fn spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view(shell: She
         assert_eq!(seen.last().map(|(tick, _)| *tick), Some(NEWEST));
         assert!(seen.is_sorted());
     }
+}
+
+/// The engine is faster than its spectator, which never finds out which view is the newest.
+fn one_that_is_shown_the_game_without_pause_sees_it(shell: Shell) {
+    let engine = Server::builder("engine").bind("127.0.0.1:0").unwrap();
+    let watching = players::builder("eve", Protocols::Pymasep).role(Role::Observer);
+    let mut player = shell.player(watching, engine.local_address());
+    let showing = thread::spawn(move || {
+        let connection = engine.accept().unwrap();
+        let view = Element::parse(r#"<State tick="1" />"#).unwrap();
+        let view = Message::observation("engine", view.into(), Dict::new());
+        let frame = view.to_frame().unwrap();
+        while connection.send(frame.clone()).is_ok() {}
+    });
+    let (sees, seen) = mpsc::channel();
+    thread::spawn(move || {
+        for _ in 0..2 {
+            let turn = player.next_turn().unwrap();
+            sees.send(players::tick(&turn)).unwrap();
+        }
+    });
+    for _ in 0..2 {
+        assert_eq!(seen.recv_timeout(SOON), Ok(1));
+    }
+    showing.join().unwrap();
 }
 
 /// The threads of this process that wait until a connection has written all.
