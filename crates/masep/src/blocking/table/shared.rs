@@ -208,23 +208,20 @@ impl Shared {
         inner.news
     }
 
-    /// Handles a deadline. Frames that arrived before it are told first.
+    /// Handles a deadline. Frames that arrived before it are told first: also where two threads see to the same deadline, so
+    /// that the wait for those is over before the table is asked.
     fn time_out<'a>(self: &'a Arc<Self>, mut inner: Guard<'a>, now: Instant) {
+        let until = Instant::now() + TELLING;
+        while self.arriving.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            drop(inner);
+            thread::yield_now();
+            inner = self.lock();
+        }
         inner.driver.timeout(now);
-        let mut looks = false;
         while let Some(key) = inner.driver.take_look() {
-            looks = true;
             inner.read_directly(key);
         }
-        if looks {
-            let until = Instant::now() + TELLING;
-            while self.arriving.load(Ordering::Acquire) > 0 && Instant::now() < until {
-                drop(inner);
-                thread::yield_now();
-                inner = self.lock();
-            }
-            inner.driver.timeout(now);
-        }
+        inner.driver.timeout(now);
         self.settle(inner);
     }
 
