@@ -326,11 +326,6 @@ impl Table {
     /// Gives a seat to a connection.
     fn attach(&mut self, seat: SeatId, peer: PeerKey, player: Player, title: Title, now: Instant) {
         let place = &mut self.seats[seat.0];
-        let reading = place
-            .question
-            .as_ref()
-            .map(|question| question.watch.at(now));
-        place.wait(false, reading.unwrap_or_default());
         place.presence = Presence::Here {
             peer,
             is_asleep: false,
