@@ -135,4 +135,4 @@ pub use seat::SeatState;
 pub use settings::{Absence, Clock, Late, Settings, TurnTime};
 pub use table::Table;
 pub use view::View;
-pub use wire::{Cause, How, Kind, Last, TurnData, action_turn, turn_number, turn_number_of};
+pub use wire::{Cause, How, Kind, Last, TurnData, action_turn, turn_number_of};

@@ -29,7 +29,8 @@ use masep_proto::{Action, Dict, Element, Message, MessageType, PeerId, Role, Typ
 pub use backoff::Backoff;
 pub use inbox::Turn;
 
-use crate::{How, Kind, Last, TurnData, action_turn, turn_number};
+use crate::wire::to_u64;
+use crate::{How, Kind, Last, TurnData, action_turn};
 use inbox::Inbox;
 
 /// The most events that are kept. A user that does not take them loses the oldest.
@@ -418,7 +419,7 @@ impl Session {
     /// The engine has said that something was not accepted.
     pub fn noticed(&mut self, notice: &Notice) {
         let about = notice.about.as_ref().and_then(|it| it.get("turn"));
-        let about = about.and_then(|turn| turn_number(&Dict::from([("n", turn.clone())])));
+        let about = about.and_then(to_u64);
         let code = notice.code.to_string();
         match (about, &mut self.answer) {
             // An action that has counted is no news.

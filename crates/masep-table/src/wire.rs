@@ -243,29 +243,7 @@ impl Last {
 }
 
 impl TurnData {
-    /// As a dict: `n`, `episode`, `kind`, and `left_ms`, `bank_ms`, `last`, `skipped` where there is something to
-    /// say.
-    pub fn to_dict(&self) -> Dict {
-        let mut dict = Dict::with_capacity(7)
-            .with("n", self.number)
-            .with("episode", self.episode)
-            .with("kind", self.kind.as_str());
-        if let Some(left) = self.left {
-            dict.insert("left_ms", millis(left));
-        }
-        if let Some(bank) = self.bank {
-            dict.insert("bank_ms", millis(bank));
-        }
-        if let Some(last) = self.last {
-            dict.insert("last", last.to_dict());
-        }
-        if self.skipped > 0 {
-            dict.insert("skipped", self.skipped);
-        }
-        dict
-    }
-
-    /// The same in CBOR.
+    /// As a map in CBOR: `n`, `episode`, `kind`, and `left_ms`, `bank_ms`, `last`, `skipped` where there is something to say.
     pub fn to_cbor(&self) -> Vec<u8> {
         let mut map = MapWriter::new();
         self.write(&mut map);
@@ -291,26 +269,7 @@ impl TurnData {
         }
     }
 
-    /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
-    pub fn from_dict(dict: &Dict) -> Option<Self> {
-        let last = match dict.get("last") {
-            Some(Value::Dict(last)) => Some(Last::from_dict(last)?),
-            _ => None,
-        };
-        Some(Self {
-            number: number(dict, "n")?,
-            episode: number(dict, "episode").unwrap_or(0),
-            kind: Kind::read(dict.get("kind")?.as_str()?.as_bytes())?,
-            left: duration(dict, "left_ms"),
-            bank: duration(dict, "bank_ms"),
-            last,
-            skipped: number(dict, "skipped").unwrap_or(0),
-        })
-    }
-}
-
-impl TurnData {
-    /// Reads what [`to_cbor`](Self::to_cbor) writes, as [`from_dict`](Self::from_dict) does.
+    /// Reads what [`to_cbor`](Self::to_cbor) writes; other keys are ignored.
     pub fn from_cbor(bytes: &[u8]) -> Option<Self> {
         let (mut turn, mut kind, mut last) = (None, None, Some(None));
         let mut data = Self {
@@ -358,12 +317,7 @@ pub fn action_turn(number: u64) -> Dict {
     Dict::from([("n", number)])
 }
 
-/// The number in the data of a turn; `None` if there is none.
-pub fn turn_number(turn: &Dict) -> Option<u64> {
-    number(turn, "n")
-}
-
-pub(crate) fn number(dict: &Dict, key: &str) -> Option<u64> {
+fn number(dict: &Dict, key: &str) -> Option<u64> {
     to_u64(dict.get(key)?)
 }
 
@@ -392,6 +346,43 @@ mod tests {
 
     use super::*;
 
+    /// The same data as a dict, in which they are easily seen.
+    fn to_dict(turn: &TurnData) -> Dict {
+        let mut dict = Dict::with_capacity(7)
+            .with("n", turn.number)
+            .with("episode", turn.episode)
+            .with("kind", turn.kind.as_str());
+        if let Some(left) = turn.left {
+            dict.insert("left_ms", millis(left));
+        }
+        if let Some(bank) = turn.bank {
+            dict.insert("bank_ms", millis(bank));
+        }
+        if let Some(last) = turn.last {
+            dict.insert("last", last.to_dict());
+        }
+        if turn.skipped > 0 {
+            dict.insert("skipped", turn.skipped);
+        }
+        dict
+    }
+
+    fn from_dict(dict: &Dict) -> Option<TurnData> {
+        let last = match dict.get("last") {
+            Some(Value::Dict(last)) => Some(Last::from_dict(last)?),
+            _ => None,
+        };
+        Some(TurnData {
+            number: number(dict, "n")?,
+            episode: number(dict, "episode").unwrap_or(0),
+            kind: Kind::read(dict.get("kind")?.as_str()?.as_bytes())?,
+            left: duration(dict, "left_ms"),
+            bank: duration(dict, "bank_ms"),
+            last,
+            skipped: number(dict, "skipped").unwrap_or(0),
+        })
+    }
+
     #[test]
     fn what_is_written_is_read() {
         let hows = Cause::ALL
@@ -413,9 +404,7 @@ mod tests {
                     }),
                     skipped: 2,
                 };
-                assert_eq!(TurnData::from_dict(&turn.to_dict()), Some(turn));
-                let limits = Limits::default();
-                let encoded = encode_value(&turn.to_dict().into(), &limits).unwrap();
+                let encoded = cbor(to_dict(&turn));
                 assert_eq!(turn.to_cbor(), encoded);
                 assert_eq!(TurnData::from_cbor(&encoded), Some(turn));
             }
@@ -424,9 +413,9 @@ mod tests {
             .with("n", 7)
             .with("kind", "ask")
             .with("unknown", 1);
-        let read = TurnData::from_dict(&short).unwrap();
+        let read = TurnData::from_cbor(&cbor(short)).unwrap();
         assert_eq!((read.number, read.kind, read.skipped), (7, Kind::Ask, 0));
-        assert_eq!(read.to_dict().len(), 3);
+        assert_eq!(to_dict(&read).len(), 3);
     }
 
     #[test]
@@ -437,7 +426,6 @@ mod tests {
             Dict::from([("n", Value::from(1)), ("kind", "other".into())]),
             Dict::from([("n", Value::from("1")), ("kind", "ask".into())]),
         ] {
-            assert_eq!(TurnData::from_dict(&turn), None);
             assert_eq!(TurnData::from_cbor(&cbor(turn)), None);
         }
         for (turn, number) in [
@@ -445,7 +433,6 @@ mod tests {
             (Dict::from([("n", 1.0)]), None),
             (Dict::from([("m", 1)]), None),
         ] {
-            assert_eq!(turn_number(&turn), number);
             assert_eq!(turn_number_of(&cbor(turn)), number);
         }
         assert_eq!(turn_number_of(b"\x01"), None);
@@ -492,8 +479,8 @@ mod tests {
             if has_last {
                 turn.insert("last", last);
             }
-            prop_assert_eq!(turn_number_of(&cbor(turn.clone())), turn_number(&turn));
-            prop_assert_eq!(TurnData::from_cbor(&cbor(turn.clone())), TurnData::from_dict(&turn));
+            prop_assert_eq!(turn_number_of(&cbor(turn.clone())), number(&turn, "n"));
+            prop_assert_eq!(TurnData::from_cbor(&cbor(turn.clone())), from_dict(&turn));
         }
     }
 }

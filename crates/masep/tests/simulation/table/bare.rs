@@ -137,7 +137,7 @@ impl Bare {
         while !is_unruly && let Ok(next) = connection.try_recv() {
             frame = next;
         }
-        let Ok((message, turn)) = connection.message_encoding().decode_turn(frame) else {
+        let Ok((message, turn)) = connection.message_encoding().decode_in_turn(frame) else {
             self.violation("cannot read what it is sent");
             return true;
         };
@@ -148,7 +148,7 @@ impl Bare {
             self.violation(format_args!("sees {message:?}"));
             return true;
         };
-        let turn = turn.as_ref().and_then(TurnData::from_dict);
+        let turn = turn.as_deref().and_then(TurnData::from_cbor);
         self.see(&message, mark, turn.as_ref());
         if self.role == Role::Observer {
             return true;
