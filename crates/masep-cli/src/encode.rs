@@ -37,6 +37,9 @@ Example:
   3c4d657373616765206d73675f747970653d227175697422207372635f7375625f6170703d226167656e742d3122202f3e
 ";
 
+/// The fault of a message whose sender is not known.
+const NO_SENDER: &str = "the key \"src_sub_app\" is missing";
+
 /// Messages as JSON lines to lines of hexadecimal digits
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
@@ -70,6 +73,17 @@ impl Encode {
     }
 
     fn line(&self, line: &[u8]) -> Result<String, Failure> {
+        self.hex(line).map_err(|mut failure| {
+            if failure.message == NO_SENDER {
+                failure
+                    .message
+                    .push_str("; --id is that of all messages without one");
+            }
+            failure
+        })
+    }
+
+    fn hex(&self, line: &[u8]) -> Result<String, Failure> {
         let json = parse_json(line)?;
         let id = self.id.as_deref();
         if !self.frame {

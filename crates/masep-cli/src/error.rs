@@ -263,6 +263,8 @@ const fn hint(kind: &ConnectErrorKind) -> Option<&'static str> {
         ConnectErrorKind::Tls(TlsFault::Certificate(CertificateFault::Name)) => {
             "--tls-name says the name that it is to have"
         }
+        // A variable may be meant for another server.
+        ConnectErrorKind::Token(_) => "the token is that of --token-file or MASEP_TOKEN",
         ConnectErrorKind::Tls(TlsFault::NotTls) => "without TLS its address is HOST:PORT",
         _ => return None,
     })

@@ -220,7 +220,7 @@ impl fmt::Display for CloseReason {
             Self::TooFast(limit) => write!(f, "the peer sent too much for too long: {limit}"),
             Self::Shutdown => f.write_str("the server was shut down"),
             Self::Replaced => f.write_str("a newer connection has the same id"),
-            Self::Revoked => f.write_str("the access token is not valid any more"),
+            Self::Revoked => f.write_str("the access token is not valid any more for this client"),
             Self::Narrowed => f.write_str("the access token allows less than before"),
             Self::Kicked => f.write_str("the host has ended the connection"),
             Self::Aborted => f.write_str("the connection's task was aborted"),

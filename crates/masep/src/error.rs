@@ -224,7 +224,7 @@ pub enum ConnectPhase {
 impl fmt::Display for ConnectPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Discover => "looking for a server",
+            Self::Discover => "looking for a server on",
             Self::Resolve => "resolving",
             Self::Connect => "connecting to",
             Self::Tls => "agreeing on TLS with",

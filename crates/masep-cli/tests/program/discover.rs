@@ -175,4 +175,5 @@ fn who_finds_nobody_says_so() {
     let turns = ["--turns", "--game", "a.B", "--wait", "1ms"];
     let turns = run_without_network(&[&["join", "--discover"][..], &turns].concat()).unwrap();
     assert_eq!((turns.code, &turns.stderr), (Some(3), &nobody.stderr));
+    turns.prints(r#""looking for a server on the LAN: nothing found""#);
 }

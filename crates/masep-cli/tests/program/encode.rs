@@ -122,7 +122,7 @@ fn the_sender_may_be_given_once_for_all() {
     let without = run(&["encode"], input);
     assert_eq!(
         without.lines()[0],
-        r#"{"error":{"kind":"missing_key","message":"the key \"src_sub_app\" is missing"}}"#
+        r#"{"error":{"kind":"missing_key","message":"the key \"src_sub_app\" is missing; --id is that of all messages without one"}}"#
     );
 }
 

@@ -95,7 +95,7 @@ fn what_is_wrong_is_said() {
         ),
         (&[&plain, "--protocols", "masep"], 5, "TLS is required"),
         (&[&plain, "--tls-ca", &ca], 2, "are for masep+tls://"),
-        (&[&plain, "--token-file", &token], 2, "masep+tls://"),
+        (&[&plain, "--token-file", &token], 2, "MASEP_TOKEN"),
         (&[&old], 3, "this client was told to speak another"),
         (&[&nobody], 3, "cannot connect to 127.0.0.1:1"),
     ] {
