@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import select
 import signal
+import weakref
 
 import environments
 import gymnasium
@@ -127,6 +129,27 @@ def test_an_exception_in_one_leaves_no_answers_of_the_others_behind():
         envs.reset()
         assert envs.step(["go 1", "go 12", "go 123"])[0][:, 0].tolist() == [1, 2, 3]
         envs.close()
+
+
+def test_a_fault_keeps_no_environments():
+    with serve(environments.Wilful) as server:
+        gc.disable()
+        try:
+            envs = RemoteVectorEnv(server.target, 3)
+            envs.reset()
+            gone = [weakref.ref(envs)]
+            with pytest.raises(masep.gymnasium.RemoteError, match="broken"):
+                envs.step(["raise broken", "go 1", "go 12"])
+            envs.close()
+            del envs
+            with pytest.raises(masep.RejectedError) as refused:
+                RemoteVectorEnv(server.target, 2, unknown=1)
+            gone.append(weakref.ref(refused.value))
+            # It has the last of each.
+            del refused
+            assert [it() for it in gone] == [None, None]
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("copy", [True, False])

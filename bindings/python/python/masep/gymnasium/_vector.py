@@ -38,8 +38,8 @@ class LostEnvironment(TransportError):
         self.index = index
 
 
-def _made(targets: list[Target], make_timeout: float | None) -> tuple[list[EnvSession], list[Exception]]:
-    """The environments, made at the same time, because that may take long; and the faults of those that were not. When an
+def _made(targets: list[Target], make_timeout: float | None) -> tuple[list[EnvSession], Exception | None]:
+    """The environments, made at the same time, because that may take long; and the fault of the first that was not. When an
     exception ends the wait, such as Ctrl-C, those that are still made are given up."""
     made: list[EnvSession | Exception | None] = [None] * len(targets)
     is_given_up = threading.Event()
@@ -69,7 +69,10 @@ def _made(targets: list[Target], make_timeout: float | None) -> tuple[list[EnvSe
                 one.connection.try_close()
         raise
     sessions = [one for one in made if isinstance(one, EnvSession)]
-    return sessions, [one for one in made if isinstance(one, Exception)]
+    failed = next((one for one in made if isinstance(one, Exception)), None)
+    # An exception has the frames in which it was raised, which have this.
+    made.clear()
+    return sessions, failed
 
 
 class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
@@ -150,9 +153,13 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
         #: Those that were made anew: their next step, which the server would make a reset, is one.
         self._anew: set[int] = set()
         self._sessions, failed = _made(self._targets, make_timeout)
-        if failed:
+        if failed is not None:
             self.close_extras()
-            raise failed[0]
+            try:
+                raise failed
+            finally:
+                # It has this frame from here on.
+                del failed
         self._describe(self._sessions[0])
 
     def _describe(self, first: EnvSession) -> None:
@@ -337,7 +344,11 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
                 error.add_note(f"environment {index}")
                 failed = failed or error
         if failed is not None:
-            raise failed
+            try:
+                raise failed
+            finally:
+                # It has this frame from here on, and with it the environments.
+                del failed
         return answers
 
     def _answer(self, index: int, kind: str) -> Any:
