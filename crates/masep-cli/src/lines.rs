@@ -22,7 +22,7 @@ pub(crate) fn parse_json(line: &[u8]) -> Result<serde_json::Value, Failure> {
     masep_proto::json::from_slice(line).map_err(|error| Failure::json(line, error))
 }
 
-/// Reads the object of a line. What is none is told this one.
+/// Reads the object of a line. The failure for another line has this example.
 pub(crate) fn parse_object(
     line: &[u8],
     example: &str,
