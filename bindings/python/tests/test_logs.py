@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import queue
 import socket
@@ -10,11 +11,12 @@ import subprocess
 import sys
 import threading
 import unicodedata
+import weakref
 
 import masep
 import masep.aio
 import pytest
-from masep.communication import Client, Server, SocketHandlerQueue
+from masep.communication import Client, Server, SocketHandlerQueue, _log
 from soon import SOON
 
 
@@ -104,20 +106,24 @@ def test_ids_in_representations(ident):
 
 
 CHILD = """
-import os, signal, sys
+import os, signal, sys, threading
 from masep.communication import _log
 
 log = _log.logger("Server", "forked", "WARNING")
-_log.caused_by_peer(log, 30, "before")
-paces = _log._paces[log]
-with _log._paces_lock, paces._lock:
-    # As another thread may have them.
+ended = []
+def fork():
     child = os.fork()
     if child == 0:
         signal.alarm(20)
         _log.caused_by_peer(log, 30, "in the child")
         os._exit(0)
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+forking = threading.Thread(target=fork)
+with _log._pacing.lock:
+    # As another thread than the one that forks may have it.
+    forking.start()
+    forking.join()
+sys.exit(ended[0])
 """
 
 

@@ -390,7 +390,7 @@ def test_a_fork_reads_messages_though_a_thread_of_its_parent_was_reading_one():
         """
 from masep.communication import _message
 data = masep.Message("action", {"action": 1}, "agent").to_bytes()
-with _message._taking:
+with _message._taking.lock:
     reading = masep.Message("", None, "")
     reading.from_bytes(data)
     child = None

@@ -26,6 +26,19 @@ farewells of tables."""
 THREAD_SECONDS = 1.0
 """The longest wait for handlers that are busy with a frame."""
 
+class Lock:
+    """The :attr:`lock` of a module, which a call within the call that has it can have too: of the garbage collector, or of a
+    handler of a signal. A process that was forked has another one: the thread that had it is not there to let it go."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.RLock()
+
+
 forks = 0
 """The number of forks between the first process and this one. Objects from before the last are the
 parent's."""
@@ -35,8 +48,7 @@ _servers: weakref.WeakSet[_masep.Server] = weakref.WeakSet()
 _tables: weakref.WeakSet[_masep.Table] = weakref.WeakSet()
 _players: weakref.WeakSet[_masep.Player] = weakref.WeakSet()
 _handlers: weakref.WeakSet[SocketHandler] = weakref.WeakSet()
-# A handler of a signal may make another one while the main thread has it.
-_lock = threading.RLock()
+_all = Lock()
 _is_finalized = False
 """True if the finalizers of :mod:`multiprocessing` know of this process."""
 
@@ -45,35 +57,35 @@ _AFTER_QUEUES = -10
 
 
 def connection(opened: _masep.Connection) -> _masep.Connection:
-    with _lock:
+    with _all.lock:
         _finalize()
         _connections.add(opened)
     return opened
 
 
 def server(opened: _masep.Server) -> _masep.Server:
-    with _lock:
+    with _all.lock:
         _finalize()
         _servers.add(opened)
     return opened
 
 
 def table(opened: _masep.Table) -> _masep.Table:
-    with _lock:
+    with _all.lock:
         _finalize()
         _tables.add(opened)
     return opened
 
 
 def player(opened: _masep.Player) -> _masep.Player:
-    with _lock:
+    with _all.lock:
         _finalize()
         _players.add(opened)
     return opened
 
 
 def handler(started: SocketHandler) -> None:
-    with _lock:
+    with _all.lock:
         _finalize()
         _handlers.add(started)
 
@@ -97,7 +109,7 @@ def _end() -> None:
     """Ends all that is open. A thread that were still inside the extension module when the
     interpreter is gone could not come back."""
     until = time.monotonic() + EXIT_SECONDS
-    with _lock:
+    with _all.lock:
         connections, servers, handlers = list(_connections), list(_servers), list(_handlers)
         tables, players = list(_tables), list(_players)
     for each in servers:
@@ -124,10 +136,9 @@ def _end() -> None:
 
 def _forget() -> None:
     """After a fork: what is open is the parent's."""
-    global _lock, _is_finalized, _connections, _servers, _handlers, _tables, _players, forks
+    global _is_finalized, _connections, _servers, _handlers, _tables, _players, forks
     forks += 1
     _masep.forked()
-    _lock = threading.RLock()
     _is_finalized = False
     _connections, _servers, _handlers = weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()
     _tables, _players = weakref.WeakSet(), weakref.WeakSet()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from weakref import WeakKeyDictionary
 
-from .. import _masep
+from .. import _live, _masep
 
 DIRECTORY = "logs"
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(funcName)s() - %(message)s"
@@ -54,53 +53,35 @@ class _Pace:
 
 
 class _Paces:
-    """Those of one logger."""
+    """Those of one logger. To be called with the lock."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._by_kind: dict[str, _Pace] = {}
-
-    def renew_lock(self) -> None:
-        self._lock = threading.Lock()
 
     def take(self, kind: str) -> tuple[bool, bool, int]:
         """True if a line of this kind is written, true if it is the last for a while, and the number
         of lines that were counted before it and not told."""
         now = time.monotonic()
-        with self._lock:
-            pace = self._by_kind.get(kind)
-            before = 0
-            if pace is None or now - pace.begun >= PERIOD:
-                before = pace.counted if pace is not None else 0
-                pace = self._by_kind[kind] = _Pace()
-            if pace.left == 0:
-                pace.counted += 1
-                return False, False, 0
-            pace.left -= 1
-            return True, pace.left == 0, before
+        pace = self._by_kind.get(kind)
+        before = 0
+        if pace is None or now - pace.begun >= PERIOD:
+            before = pace.counted if pace is not None else 0
+            pace = self._by_kind[kind] = _Pace()
+        if pace.left == 0:
+            pace.counted += 1
+            return False, False, 0
+        pace.left -= 1
+        return True, pace.left == 0, before
 
     def rest(self) -> dict[str, int]:
         """The number of lines of each kind that were counted and not told."""
-        with self._lock:
-            rest = {kind: pace.counted for kind, pace in self._by_kind.items() if pace.counted}
-            self._by_kind.clear()
+        rest = {kind: pace.counted for kind, pace in self._by_kind.items() if pace.counted}
+        self._by_kind.clear()
         return rest
 
 
 _paces: WeakKeyDictionary[logging.Logger, _Paces] = WeakKeyDictionary()
-_paces_lock = threading.Lock()
-
-
-def _renew_locks() -> None:
-    """Another thread may have had them when this process was forked, which is not here to let them go."""
-    global _paces_lock
-    _paces_lock = threading.Lock()
-    for paces in list(_paces.values()):
-        paces.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+_pacing = _live.Lock()
 
 
 def logger(name: str, ident: str, level: str | int) -> logging.Logger:
@@ -121,9 +102,10 @@ def logger(name: str, ident: str, level: str | int) -> logging.Logger:
 
 def close(made: logging.Logger) -> None:
     """Closes the file. Lines that are logged later still go to ``masep.communication``."""
-    with _paces_lock:
+    with _pacing.lock:
         paces = _paces.get(made)
-    for kind, count in (paces.rest() if paces is not None else {}).items():
+        rest = paces.rest() if paces is not None else {}
+    for kind, count in rest.items():
         made.warning("%d more of: %s", count, kind)
     for handler in list(made.handlers):
         made.removeHandler(handler)
@@ -141,11 +123,11 @@ def caused_by_peer(
     """
     if not to.isEnabledFor(level):
         return False
-    with _paces_lock:
+    with _pacing.lock:
         paces = _paces.get(to)
         if paces is None:
             paces = _paces[to] = _Paces()
-    written, is_last, before = paces.take(kind)
+        written, is_last, before = paces.take(kind)
     if before:
         to.log(level, "%d more of: %s", before, kind, stacklevel=2)
     if written:

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakSet
 from xml.etree import ElementTree
 
-from .. import _masep
+from .. import _live, _masep
 
-_taking = threading.RLock()
+_taking = _live.Lock()
 """Held while parameters become Python objects. One for all messages: a conversion may look at another message."""
-
-
-def _renew_lock() -> None:
-    """Another thread may have had it when this process was forked, which is not here to let it go."""
-    global _taking
-    _taking = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 _warned: WeakSet[type[Any]] = WeakSet()
 """The classes of objects that were sent as their ``str``: one warning each."""
@@ -100,7 +88,7 @@ class Message:
         """The parameters. Those of a message that was read become Python objects when somebody looks
         at them for the first time; what is wrong with them, ``from_bytes`` has said before."""
         if self._decoded is not None:
-            with _taking:
+            with _taking.lock:
                 self._take_params()
         return self._params
 
