@@ -2,8 +2,8 @@
 //!
 //! A shell accepts streams and has a [`Connection`](crate::connection::Connection) for each. It tells the door of
 //! each that [arrives](Admission::arrive), says [hello](Admission::hello), [fails](Admission::failed) and is
-//! [gone](Admission::gone), and does what the answers and [events](Admission::poll_event) say. As a connection,
-//! the door reads no clock.
+//! [gone](Admission::gone), and does what the [events](Admission::poll_event) say. As a connection, the door reads no
+//! clock.
 //!
 //! * There are [`ServerLimits::connections`] places, and for each address
 //!   [`ServerLimits::connections_per_address`]. When all are taken, the oldest connection
@@ -87,26 +87,6 @@ pub struct Refusal {
     pub at_once: bool,
 }
 
-/// The answer for a connection that has arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Greet {
-    /// The connection has a place, and its hello is heard.
-    Hear,
-    /// There is none for it.
-    Refuse(Refusal),
-}
-
-/// The answer for a connection that has said hello.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The connection is taken: [`Connection::admit`](crate::connection::Connection::admit).
-    Admit,
-    /// The connection is refused.
-    Refuse(Refusal),
-    /// An event will tell.
-    Wait,
-}
-
 /// The host's word about a connection, where it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -121,9 +101,9 @@ pub enum Decision {
 /// A thing that is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DoorEvent {
-    /// This connection, which waited, is taken.
+    /// This connection, which has said hello, is taken: [`Connection::admit`](crate::connection::Connection::admit).
     Admit(Ticket),
-    /// This connection, which waited or had not said hello, is not taken.
+    /// This connection is not taken: [`Connection::turn_away`](crate::connection::Connection::turn_away).
     Refuse(Ticket, Refusal),
     /// The host is asked whether this connection, which has said HELLO, is [let in](Admission::let_in).
     AskAccess(Ticket),
@@ -249,8 +229,9 @@ impl Admission {
         self
     }
 
-    /// A connection has arrived. `from` is `None` for a stream that is not of the network.
-    pub fn arrive(&mut self, from: Option<IpAddr>, entrance: Entrance) -> (Ticket, Greet) {
+    /// A connection has arrived. `from` is `None` for a stream that is not of the network. True if it has a place, and its
+    /// hello is to be heard.
+    pub fn arrive(&mut self, from: Option<IpAddr>, entrance: Entrance) -> (Ticket, bool) {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.clients.insert(
@@ -261,11 +242,12 @@ impl Admission {
                 ..Client::default()
             },
         );
-        let greet = match self.take_place(ticket, from) {
-            Ok(()) => Greet::Hear,
-            Err(reason) => Greet::Refuse(self.refuse(ticket, reason)),
-        };
-        (ticket, greet)
+        let taken = self.take_place(ticket, from);
+        let is_heard = taken.is_ok();
+        if let Err(reason) = taken {
+            self.refuse(ticket, reason);
+        }
+        (ticket, is_heard)
     }
 
     fn take_place(&mut self, ticket: Ticket, from: Option<IpAddr>) -> Result<(), RejectReason> {
@@ -296,7 +278,7 @@ impl Admission {
         let Some(oldest) = self.silent.first().copied() else {
             return false;
         };
-        self.refuse_later(oldest, RejectReason::CrowdedOut);
+        self.refuse(oldest, RejectReason::CrowdedOut);
         true
     }
 
@@ -308,21 +290,21 @@ impl Admission {
         hello: Option<&Hello>,
         now: Instant,
         date: SystemTime,
-    ) -> Verdict {
+    ) {
         if !self.silent.remove(&ticket) {
-            // It was refused meanwhile: an event tells so, or has told so.
-            return Verdict::Wait;
+            // It was refused meanwhile.
+            return;
         }
         if let Some(client) = self.clients.get_mut(&ticket) {
             client.id = Some(id.clone());
         }
         if self.is_stopped {
-            return Verdict::Refuse(self.refuse(ticket, RejectReason::Stopped));
+            return self.refuse(ticket, RejectReason::Stopped);
         }
         match self.let_in_or_ask(ticket, hello, now, date) {
             Ok(true) => self.enter(ticket, hello.is_some(), now),
-            Ok(false) => Verdict::Wait,
-            Err(reason) => Verdict::Refuse(self.deny(ticket, reason, now)),
+            Ok(false) => {}
+            Err(reason) => self.deny(ticket, reason, now),
         }
     }
 
@@ -337,11 +319,10 @@ impl Admission {
             Decision::Admit => self.duplicates,
             Decision::Replace => Duplicates::Replace,
             Decision::Reject(rejected) => {
-                return self.refuse_later(ticket, RejectReason::Rejected(rejected));
+                return self.refuse(ticket, RejectReason::Rejected(rejected));
             }
         };
-        let verdict = self.claim(ticket, id, duplicates, now);
-        self.tell_verdict(ticket, verdict);
+        self.claim(ticket, id, duplicates, now);
     }
 
     /// The id of a connection about which the host is asked for a decision, and not whether it is let in.
@@ -368,16 +349,9 @@ impl Admission {
     }
 
     /// Gives the id to a connection, or has it wait for it.
-    fn claim(
-        &mut self,
-        ticket: Ticket,
-        id: PeerId,
-        duplicates: Duplicates,
-        now: Instant,
-    ) -> Verdict {
+    fn claim(&mut self, ticket: Ticket, id: PeerId, duplicates: Duplicates, now: Instant) {
         let Some(holder) = self.ids.holder(&id) else {
-            self.hold(id, ticket);
-            return Verdict::Admit;
+            return self.give(id, ticket);
         };
         let duplicates = match self.is_same_holder(holder, ticket) {
             true => duplicates,
@@ -390,21 +364,19 @@ impl Admission {
             }
             Duplicates::Replace => {
                 for earlier in self.ids.stop_waiting_for(&id) {
-                    self.refuse_later(earlier, RejectReason::DuplicateId(id.clone()));
+                    self.refuse(earlier, RejectReason::DuplicateId(id.clone()));
                 }
                 self.ids.wait(ticket, id, Step::Ending, now);
                 self.events
                     .push_back(DoorEvent::End(holder, CloseReason::Replaced));
             }
         }
-        Verdict::Wait
     }
 
     /// A connection has failed before it was open. Its place is free. True if it may still say its farewell;
     /// if not, it is to be aborted.
     pub fn failed(&mut self, ticket: Ticket) -> bool {
-        // The reason is the connection's.
-        !self.refuse(ticket, RejectReason::ClosedBeforeHello).at_once
+        self.dismiss(ticket)
     }
 
     /// A connection that was taken is about to end: another that waits for its id may wait for that.
@@ -438,7 +410,7 @@ impl Admission {
         let asked = self.asked.iter().map(|(_, ticket)| *ticket);
         let undecided: Vec<_> = silent.chain(asked).chain(self.ids.waiting()).collect();
         for ticket in undecided {
-            self.refuse_later(ticket, RejectReason::Stopped);
+            self.refuse(ticket, RejectReason::Stopped);
         }
     }
 
@@ -469,7 +441,7 @@ impl Admission {
         while let Some((until, ticket)) = self.asked.front().copied()
             && until <= now
         {
-            self.refuse_later(ticket, RejectReason::Undecided(self.decision_time));
+            self.refuse(ticket, RejectReason::Undecided(self.decision_time));
         }
         while let Some((until, ticket)) = self.told.front().copied()
             && until <= now
@@ -496,7 +468,7 @@ impl Admission {
                     }
                 }
                 Step::Grace | Step::LastMoment => {
-                    self.refuse_later(due.ticket, RejectReason::DuplicateId(due.id));
+                    self.refuse(due.ticket, RejectReason::DuplicateId(due.id));
                 }
                 // A handler that does not return keeps nobody out.
                 Step::Ending => self.give(due.id, due.ticket),
@@ -510,34 +482,36 @@ impl Admission {
         name(one) == name(other)
     }
 
-    fn hold(&mut self, id: PeerId, ticket: Ticket) {
+    /// Takes a connection.
+    fn give(&mut self, id: PeerId, ticket: Ticket) {
         self.ids.hold(id, ticket);
         if let Some(client) = self.clients.get_mut(&ticket) {
             client.is_taken = true;
         }
-    }
-
-    fn give(&mut self, id: PeerId, ticket: Ticket) {
-        self.hold(id, ticket);
         self.events.push_back(DoorEvent::Admit(ticket));
     }
 
-    fn refuse_later(&mut self, ticket: Ticket, reason: RejectReason) {
-        let refusal = self.refuse(ticket, reason);
+    fn refuse(&mut self, ticket: Ticket, reason: RejectReason) {
+        let at_once = !self.dismiss(ticket);
+        self.tell_refusal(ticket, reason, at_once);
+    }
+
+    fn tell_refusal(&mut self, ticket: Ticket, reason: RejectReason, at_once: bool) {
+        let refusal = Refusal { reason, at_once };
         self.events.push_back(DoorEvent::Refuse(ticket, refusal));
     }
 
-    /// Takes back the place and the id of a connection, and gives it one of the places for refusals if there is one.
-    fn refuse(&mut self, ticket: Ticket, reason: RejectReason) -> Refusal {
+    /// Takes back the place and the id of a connection, and gives it one of the places for refusals. False if there is none.
+    fn dismiss(&mut self, ticket: Ticket) -> bool {
         self.release(ticket);
-        let at_once = self.refusals >= MOST_REFUSALS;
+        let has_place = self.refusals < MOST_REFUSALS;
         if let Some(client) = self.clients.get_mut(&ticket)
-            && !at_once
+            && has_place
         {
             self.refusals += 1;
             client.place = Place::Refusal;
         }
-        Refusal { reason, at_once }
+        has_place
     }
 
     fn release_place(&mut self, ticket: Ticket) {

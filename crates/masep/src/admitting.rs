@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use masep_proto::access::{Grant, Grants};
-use masep_proto::admission::{Admission, Decision, Entrance, Greet, Ticket, Verdict};
+use masep_proto::admission::{Admission, Decision, Entrance, Ticket};
 use masep_proto::connection::{Connection as Core, HelloFailure};
 use masep_proto::protocol2::Welcome;
 
@@ -102,21 +102,16 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
         connection: impl FnOnce(Visit<Self>) -> Arc<Self::Connection>,
     ) -> (Visit<Self>, Arc<Self::Connection>, bool) {
         let from = address.tcp().map(|address| address.ip());
-        let (visit, connection, greet) = self.update(|state| {
-            let (ticket, greet) = state.admission.arrive(from, entrance);
+        self.update(|state| {
+            let (ticket, is_heard) = state.admission.arrive(from, entrance);
             let visit = Visit {
                 door: self.clone(),
                 ticket,
             };
             let connection = connection(visit.clone());
             state.connections.insert(ticket, connection.clone());
-            (visit, connection, greet)
-        });
-        let is_heard = greet == Greet::Hear;
-        if let Greet::Refuse(refusal) = greet {
-            self.carry_out(&connection, Decided::Refuse(refusal));
-        }
-        (visit, connection, is_heard)
+            (visit, connection, is_heard)
+        })
     }
 
     /// Lets nobody else in. Those that were not admitted yet are refused.
@@ -233,22 +228,13 @@ impl<D> Clone for Visit<D> {
 
 impl<D: Admits> Visit<D> {
     /// The connection has said hello.
-    pub(crate) fn hello(&self, connection: &Arc<D::Connection>) {
+    pub(crate) fn hello(&self, connection: &D::Connection) {
         let said = |core: &Core| (core.peer().cloned(), core.hello().cloned());
         let (Some(id), hello) = connection.look_at(said) else {
             return;
         };
         let (ticket, date) = (self.ticket, SystemTime::now());
-        let decided = self.door.ask(|admission, now| {
-            match admission.hello(ticket, &id, hello.as_ref(), now, date) {
-                Verdict::Admit => Some(Decided::Admit(None, admission.grant(ticket))),
-                Verdict::Refuse(refusal) => Some(Decided::Refuse(refusal)),
-                Verdict::Wait => None,
-            }
-        });
-        if let Some(decided) = decided {
-            self.door.carry_out(connection, decided);
-        }
+        (self.door).ask(|admission, now| admission.hello(ticket, &id, hello.as_ref(), now, date));
     }
 
     /// The connection is open, or will not be: the host may wait to be told.

@@ -149,7 +149,7 @@ impl Admission {
         }
         let has_said_hello = client.id.is_some();
         if has_said_hello {
-            self.refuse_later(ticket, refusal);
+            self.refuse(ticket, refusal);
         }
         has_said_hello
     }

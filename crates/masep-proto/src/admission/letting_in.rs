@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::{Admission, DoorEvent, Entrance, Refusal, RejectReason, Ticket, Verdict};
+use super::{Admission, DoorEvent, Entrance, RejectReason, Ticket};
 use crate::access::{Grant, Grants, Pass, Unauthorized};
 use crate::protocol2::Hello;
 
@@ -75,58 +75,41 @@ impl Admission {
             return;
         };
         self.asked.retain(|(_, asked)| *asked != ticket);
-        let pass = grant.map(|grant| Pass::of_host(grant, &hello));
-        let denied = match pass {
+        match grant.map(|grant| Pass::of_host(grant, &hello)) {
             Some(Ok(pass)) => {
                 client.pass = Some(pass);
-                None
+                self.enter(ticket, true, now);
             }
-            Some(Err(forbidden)) => Some(RejectReason::Forbidden(forbidden)),
-            None => Some(RejectReason::Unauthorized(Unauthorized::Unknown)),
-        };
-        let verdict = match denied {
-            Some(reason) => Verdict::Refuse(self.deny(ticket, reason, now)),
-            None => self.enter(ticket, true, now),
-        };
-        self.tell_verdict(ticket, verdict);
+            Some(Err(forbidden)) => self.deny(ticket, RejectReason::Forbidden(forbidden), now),
+            None => self.deny(
+                ticket,
+                RejectReason::Unauthorized(Unauthorized::Unknown),
+                now,
+            ),
+        }
     }
 
     /// Refuses a client for its token, or for want of one: without a word if there were too many from its address.
-    pub(super) fn deny(&mut self, ticket: Ticket, reason: RejectReason, now: Instant) -> Refusal {
+    pub(super) fn deny(&mut self, ticket: Ticket, reason: RejectReason, now: Instant) {
         let from = self.clients.get(&ticket).and_then(|client| client.from);
         if self.attempts.fail(from, now) {
             return self.refuse(ticket, reason);
         }
         self.release(ticket);
-        Refusal {
-            reason,
-            at_once: true,
-        }
+        self.tell_refusal(ticket, reason, true);
     }
 
     /// A connection is let in: it is to have its id, when the host that is asked about it has decided.
-    pub(super) fn enter(&mut self, ticket: Ticket, may_ask: bool, now: Instant) -> Verdict {
+    pub(super) fn enter(&mut self, ticket: Ticket, may_ask: bool, now: Instant) {
         let Some(client) = self.clients.get(&ticket) else {
-            return Verdict::Wait;
+            return;
         };
         if let Some(banned) = self.bans.find(client) {
-            return Verdict::Refuse(self.refuse(ticket, RejectReason::Banned(banned)));
-        }
-        if self.asks && (self.asks_all || may_ask) {
+            self.refuse(ticket, RejectReason::Banned(banned));
+        } else if self.asks && (self.asks_all || may_ask) {
             self.wait_for_host(ticket, DoorEvent::Ask(ticket), now);
-            return Verdict::Wait;
-        }
-        match client.id.clone() {
-            Some(id) => self.claim(ticket, id, self.duplicates, now),
-            None => Verdict::Wait,
-        }
-    }
-
-    pub(super) fn tell_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
-        match verdict {
-            Verdict::Admit => self.events.push_back(DoorEvent::Admit(ticket)),
-            Verdict::Refuse(refusal) => self.events.push_back(DoorEvent::Refuse(ticket, refusal)),
-            Verdict::Wait => {}
+        } else if let Some(id) = client.id.clone() {
+            self.claim(ticket, id, self.duplicates, now);
         }
     }
 

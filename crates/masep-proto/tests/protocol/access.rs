@@ -4,24 +4,24 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use masep_proto::access::{Digest, Grant, Grants, Subject};
-use masep_proto::admission::{
-    Admission, Decision, DoorEvent, Duplicates, Entrance, Greet, Ticket, Verdict,
-};
+use masep_proto::admission::{Admission, Decision, DoorEvent, Duplicates, Entrance, Ticket};
 use masep_proto::protocol2::{AccessToken, Hello, Rejected};
 use masep_proto::{CloseReason, PeerId, Role, ServerLimits};
+
+use super::answers::{Answers, Greet, Verdict};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A door, and two clocks that are turned.
 struct Door {
-    admission: Admission,
+    admission: Answers,
     now: Instant,
     date: SystemTime,
 }
 
 fn door(admission: Admission) -> Door {
     Door {
-        admission,
+        admission: Answers::of(admission),
         now: Instant::now(),
         date: SystemTime::UNIX_EPOCH + 20_000 * DAY,
     }
@@ -95,7 +95,7 @@ fn a_refusal_for_the_token_tells_nothing() {
         ("good", Grant::new("lab3").id("a").game("g")),
         ("old", expired),
     ]);
-    door.admission = admission(Duplicates::Refuse).tokens(tokens);
+    door.admission = Answers::of(admission(Duplicates::Refuse).tokens(tokens));
     let (taken, verdict) = door.says(&hello("a", Some("good")));
     assert_eq!(verdict, Verdict::Admit);
     assert_eq!(
@@ -133,8 +133,10 @@ fn a_grant_is_for_ids_roles_games_and_seats() {
         .game("g")
         .seat("red");
     let mut door = door(admission(Duplicates::Refuse));
-    door.admission = admission(Duplicates::Refuse)
-        .tokens(grants([("narrow", narrow), ("wide", Grant::new("wide"))]));
+    door.admission = Answers::of(
+        admission(Duplicates::Refuse)
+            .tokens(grants([("narrow", narrow), ("wide", Grant::new("wide"))])),
+    );
     type Change = fn(&mut Hello);
     let cases: [(Change, bool); 9] = [
         (|_| {}, true),
@@ -165,7 +167,8 @@ fn a_grant_is_for_ids_roles_games_and_seats() {
 #[test]
 fn guesses_beyond_the_pace_are_not_answered_and_cost_the_holder_nothing() {
     let mut door = door(admission(Duplicates::Refuse));
-    door.admission = admission(Duplicates::Refuse).tokens(grants([("good", Grant::new("lab3"))]));
+    door.admission =
+        Answers::of(admission(Duplicates::Refuse).tokens(grants([("good", Grant::new("lab3"))])));
     let mut answered = 0;
     for guess in 0..10_000 {
         let ticket = door.arrive(Some("192.0.2.1"));
@@ -254,7 +257,7 @@ fn a_token_that_is_taken_out_or_expires_ends_its_connections() {
         let list = [("stays", Grant::new("stays")), ("soon", soon.clone())];
         grants(list.into_iter().chain(extra.map(|extra| ("moves", extra))))
     };
-    door.admission = admission(Duplicates::Refuse).tokens(all(Some(seated)));
+    door.admission = Answers::of(admission(Duplicates::Refuse).tokens(all(Some(seated))));
     let (_, stays) = door.says(&hello("a", Some("stays")));
     let (soon_ends, soon) = door.says(&hello("b", Some("soon")));
     let mut red = hello("c", Some("moves"));
@@ -398,10 +401,10 @@ fn a_token_for_fewer_seats_ends_those_alone_that_may_have_one_of_the_others() {
 #[test]
 fn an_id_that_is_in_use_is_given_to_nobody_with_another_token() {
     let mut door = door(admission(Duplicates::Refuse));
-    door.admission = admission(Duplicates::Replace).tokens(grants([
+    door.admission = Answers::of(admission(Duplicates::Replace).tokens(grants([
         ("one", Grant::new("one")),
         ("two", Grant::new("two")),
-    ]));
+    ])));
     let (first, _) = door.says(&hello("a", Some("one")));
     let (_, verdict) = door.says(&hello("a", Some("two")));
     assert_eq!(verdict, Verdict::Wait);
@@ -417,10 +420,10 @@ fn an_id_that_is_in_use_is_given_to_nobody_with_another_token() {
 #[test]
 fn those_who_are_sent_away_are_ended_and_those_who_are_banned_stay_away() {
     let mut door = door(admission(Duplicates::Refuse));
-    door.admission = admission(Duplicates::Refuse).tokens(grants([
+    door.admission = Answers::of(admission(Duplicates::Refuse).tokens(grants([
         ("one", Grant::new("one")),
         ("two", Grant::new("two")),
-    ]));
+    ])));
     let from = Some("2001:db8::1");
     let come = |door: &mut Door, id: &str, token: &str| {
         let ticket = door.arrive(from);
@@ -473,9 +476,11 @@ fn one_that_is_given_away_has_no_place_and_ends_with_its_token_or_by_a_kick() {
         grants([("one", Grant::new("one")), ("soon", soon)])
     };
     let tokens = all();
-    door.admission = Admission::new(&limits, Duplicates::Refuse)
-        .asks(true)
-        .tokens(tokens.clone());
+    door.admission = Answers::of(
+        Admission::new(&limits, Duplicates::Refuse)
+            .asks(true)
+            .tokens(tokens.clone()),
+    );
     // Each has the same id, and the only place.
     let given_away: Vec<Ticket> = ["one", "soon", "one", "one"]
         .map(|token| {

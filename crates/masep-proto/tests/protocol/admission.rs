@@ -5,23 +5,25 @@ use std::time::{Duration, Instant, SystemTime};
 
 use masep_proto::access::Subject;
 use masep_proto::admission::{
-    Admission, Decision, DoorEvent, Duplicates, Entrance, Greet, RejectReason, Ticket, Verdict,
+    Admission, Decision, DoorEvent, Duplicates, Entrance, RejectReason, Ticket,
 };
 use masep_proto::protocol2::{Hello, Rejected};
 use masep_proto::{CloseReason, PeerId, ServerLimits};
+
+use super::answers::{Answers, Greet, Verdict};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A door, and a clock that is turned.
 struct Door {
-    admission: Admission,
+    admission: Answers,
     now: Instant,
 }
 
 impl Door {
     fn new(limits: &ServerLimits, duplicates: Duplicates) -> Self {
         Self {
-            admission: Admission::new(limits, duplicates),
+            admission: Answers::of(Admission::new(limits, duplicates)),
             now: Instant::now(),
         }
     }
@@ -245,7 +247,7 @@ fn the_host_is_asked_and_may_decide_late() {
     let mut admission = Admission::new(&ServerLimits::default(), Duplicates::Refuse);
     admission = admission.asks(true);
     let mut door = Door {
-        admission,
+        admission: Answers::of(admission),
         now: Instant::now(),
     };
     let (first, verdict) = door.client("agent");
@@ -284,7 +286,7 @@ fn the_host_is_asked_and_may_decide_late() {
 #[test]
 fn nobody_is_asked_about_a_peer_that_has_said_no_more_than_its_id() {
     let admission = Admission::new(&ServerLimits::default(), Duplicates::Refuse);
-    let mut admission = admission.asks(true);
+    let mut admission = Answers::of(admission.asks(true));
     let (ticket, _) = admission.arrive(None, Entrance::Main);
     let id = PeerId::from("agent");
     let verdict = admission.hello(ticket, &id, None, Instant::now(), SystemTime::now());
@@ -297,7 +299,7 @@ fn a_host_that_decides_about_nobody_keeps_nobody_else_waiting() {
     let limits = ServerLimits::default().decision_time(Duration::from_secs(1));
     let admission = Admission::new(&limits, Duplicates::Refuse);
     let mut door = Door {
-        admission: admission.asks(true),
+        admission: Answers::of(admission.asks(true)),
         now: Instant::now(),
     };
     let (first, _) = door.client("first");
@@ -348,7 +350,8 @@ fn places_are_counted_right_whatever_happens() {
             .connections_per_address(Some(2));
         let duplicates = [Duplicates::Refuse, Duplicates::Replace][draw(2)];
         let mut door = Door::new(&limits, duplicates);
-        door.admission = door.admission.asks(draw(2) == 0);
+        let admission = Admission::new(&limits, duplicates).asks(draw(2) == 0);
+        door.admission = Answers::of(admission);
         let mut tickets = Vec::new();
         for _ in 0..40 {
             let ticket = tickets.get(draw(tickets.len().max(1))).copied();

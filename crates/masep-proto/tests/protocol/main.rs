@@ -13,6 +13,7 @@ mod wire;
 mod access;
 mod admission;
 mod allocations;
+mod answers;
 mod cbor;
 mod cbor_hostile;
 #[cfg(feature = "json")]
