@@ -174,22 +174,15 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The signature of a call that is written once, and waits with `async` in one shell.
-const FN_OF_BOTH_SHELLS: &str = "$($async)? fn ";
-
 fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
     let mut documentation = String::new();
     let mut in_public_trait = false;
     let lines: Vec<_> = text.lines().collect();
     for (number, line) in lines.iter().enumerate() {
-        let code = line.trim();
-        let comment = code.strip_prefix("///");
-        // Of a call that is written once for both shells.
-        let of_async = || {
-            code.strip_suffix(")])?")
-                .filter(|_| code.contains("ancel safe"))
-        };
-        if let Some(comment) = comment.or_else(of_async) {
+        // As in macros for both libraries, in which `of_async` has what only these calls do.
+        let code = &*line.trim().replace("$($async)?", "async");
+        let comment = ["///", "$(#[doc", "\""].map(|begins| code.strip_prefix(begins));
+        if let Some(comment) = comment.into_iter().flatten().next() {
             documentation.push_str(comment);
             documentation.push('\n');
             continue;
@@ -206,7 +199,6 @@ fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
             let signature = lines[number..=number + end].concat();
             let gives = |future: &String| signature.contains(&**future);
             if code.contains("async fn ")
-                || code.contains(FN_OF_BOTH_SHELLS)
                 || signature.contains("impl Future<")
                 || futures.iter().any(gives)
             {
@@ -217,7 +209,7 @@ fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
                 });
             }
         }
-        if !code.starts_with(['#', '$']) {
+        if !code.starts_with('#') {
             documentation.clear();
         }
     }
@@ -226,7 +218,7 @@ fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
 /// The name of the function that begins in this line.
 fn function(code: &str) -> Option<&str> {
     let (before, rest) = code.split_once("fn ")?;
-    let words = ["pub", "async", "const", "$($async)?"];
+    let words = ["pub", "async", "const"];
     let begins = before.split_whitespace().all(|word| words.contains(&word));
     let name = rest.split(['(', '<']).next()?;
     begins.then_some(name)
