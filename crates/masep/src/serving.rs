@@ -218,7 +218,8 @@ macro_rules! server_calls {
         }
 
         /// Gives what searches of masep are told of this server beside its address. Called for each answer, by the task or
-        /// thread that answers: it must not wait. Default: the server's id.
+        /// thread that answers: it must not wait. One that panics has nothing told, and the log says so once. Default: the
+        /// server's id.
         pub fn describe(
             mut self,
             describe: impl Fn() -> crate::discovery::Description + Send + Sync + 'static,

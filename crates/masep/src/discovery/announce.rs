@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,8 +35,18 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Describe(Arc<dyn Fn() -> Description + Send + Sync>);
 
 impl Describe {
+    /// Of a function that may panic: the server is announced without a description then.
     pub(crate) fn new(describe: impl Fn() -> Description + Send + Sync + 'static) -> Self {
-        Self(Arc::new(describe))
+        let has_panicked = AtomicBool::new(false);
+        Self(Arc::new(move || {
+            catch_unwind(AssertUnwindSafe(&describe)).unwrap_or_else(|_| {
+                // Once: anybody's questions have it called.
+                if !has_panicked.swap(true, Ordering::Relaxed) {
+                    tracing::error!("the function that describes a server panicked");
+                }
+                Description::default()
+            })
+        }))
     }
 }
 
@@ -84,7 +96,7 @@ impl Announcement {
     }
 
     /// As [`start`](Self::start), for a server that describes itself to searches of masep. `describe` is called for each
-    /// answer, in the task that answers: it must not wait.
+    /// answer, in the task that answers: it must not wait. One that panics has nothing told, and the log says so once.
     ///
     /// # Errors
     /// As [`start`](Self::start).

@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use masep_proto::ServerLimits;
@@ -49,9 +50,13 @@ impl Loopback {
     }
 
     /// A server that describes itself so.
-    fn announce_described(&self, listening: &str, description: Description) -> Announcement {
+    fn announce_described(
+        &self,
+        listening: &str,
+        describe: impl Fn() -> Description + Send + Sync + 'static,
+    ) -> Announcement {
         let (listening, limits) = (listening.parse().unwrap(), ServerLimits::default());
-        let describe = Describe::new(move || description.clone());
+        let describe = Describe::new(describe);
         Announcement::start_on(self.lan.clone(), listening, &limits, Some(describe)).unwrap()
     }
 
@@ -157,7 +162,8 @@ async fn a_server_that_describes_itself_is_described_and_another_is_not() {
         seats: Some(3),
         free: Some(1),
     };
-    let _described = network.announce_described("127.0.0.1:60000", description.clone());
+    let told = description.clone();
+    let _described = network.announce_described("127.0.0.1:60000", move || told.clone());
     let _other = network.announce("127.0.0.1:60001");
     let both = ["127.0.0.1:60000", "127.0.0.1:60001"];
     let report = network.search_for(&both).await;
@@ -167,6 +173,27 @@ async fn a_server_that_describes_itself_is_described_and_another_is_not() {
         [described]
     );
     assert!(report.ignored.is_empty(), "{:?}", report.ignored);
+}
+
+#[tokio::test]
+async fn a_server_whose_description_panics_is_announced_all_the_same() {
+    let network = Loopback::new();
+    let is_sound = Arc::new(AtomicBool::new(false));
+    let has_recovered = is_sound.clone();
+    let _server = network.announce_described("127.0.0.1:60000", move || {
+        assert!(has_recovered.load(Ordering::SeqCst), "on purpose");
+        let game = Some("a.Game".to_owned());
+        Description {
+            game,
+            ..Description::default()
+        }
+    });
+    for expected in [None, Some("a.Game".to_owned())] {
+        let report = network.search_for(&["127.0.0.1:60000"]).await;
+        let described = report.descriptions.into_values();
+        assert_eq!(described.map(|told| told.game).next(), Some(expected));
+        is_sound.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The real port, which anybody on this machine and its LAN may use at the same time. Other tests of this repository take

@@ -1,7 +1,5 @@
 //! Tests of a server that announces itself.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use masep_proto::discovery::Responder;
 use socket2::SockRef;
 
