@@ -1,10 +1,10 @@
 //! Answering the LAN search without a runtime around it.
 
 use std::io;
-use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use masep_proto::ServerLimits;
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use super::spawn;
@@ -22,47 +22,33 @@ pub(super) struct Announcing {
 
 impl Announcing {
     pub(super) fn start(
-        listening: Address,
+        listening: &Address,
         limits: &ServerLimits,
         describe: Describe,
     ) -> io::Result<Self> {
-        let (stop, stopped) = oneshot::channel();
-        let (started, start) = mpsc::sync_channel(1);
-        let limits = limits.clone();
-        let thread = spawn("announce", move || {
-            let announced = announce(&listening, &limits, describe, stopped, &started);
-            if let Err(error) = announced {
-                let _ = started.send(Err(error));
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let context = runtime.enter();
+        let started = Announcement::start_at(listening, limits, Some(describe));
+        drop(context);
+        let announcement = match started {
+            Ok(announcement) => announcement,
+            Err(error) => {
+                // A caller that is a task of another runtime must not wait for the end of this one.
+                runtime.shutdown_background();
+                return Err(error);
             }
+        };
+        let (stop, stopped) = oneshot::channel();
+        let thread = spawn("announce", move || {
+            // An error is the other end's drop: that is the sign.
+            let _ = runtime.block_on(stopped);
+            announcement.stop();
         })?;
-        start
-            .recv()
-            .unwrap_or_else(|gone| Err(io::Error::other(gone)))?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
         })
     }
-}
-
-fn announce(
-    listening: &Address,
-    limits: &ServerLimits,
-    describe: Describe,
-    stopped: oneshot::Receiver<()>,
-    started: &mpsc::SyncSender<io::Result<()>>,
-) -> io::Result<()> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(async {
-            let announcement = Announcement::start_at(listening, limits, Some(describe))?;
-            let _ = started.send(Ok(()));
-            // An error is the other end's drop: that is the sign.
-            let _ = stopped.await;
-            announcement.stop();
-            Ok(())
-        })
 }
 
 impl Drop for Announcing {

@@ -156,7 +156,7 @@ pub struct Server {
 
 fn announce(server: &ServerInfo) -> io::Result<Announcing> {
     let describe = server.describe.clone();
-    Announcing::start(server.local_address.clone(), &server.limits, describe)
+    Announcing::start(&server.local_address, &server.limits, describe)
 }
 
 impl Server {

@@ -16,6 +16,7 @@ use masep::{
 };
 use masep_proto::protocol2::kind;
 
+use crate::shells::directory::Directory;
 use crate::shells::{Agent, Peer, SOON, frame, masep2, until};
 
 fn over(stream: impl Into<std::os::fd::OwnedFd>) -> Connection {
@@ -183,6 +184,14 @@ fn a_call_without_a_time_gets_all_that_waited_for_its_rate() {
         let expected: Vec<_> = numbers.map(Frame::new).collect();
         assert_eq!(received(connection), (expected, CloseReason::PeerBye));
     }
+}
+
+#[tokio::test]
+async fn an_announcement_that_cannot_be_is_an_error_also_for_one_in_a_runtime() {
+    let place = Directory::new();
+    let server = Server::builder("engine").bind(place.target("x.sock"));
+    let error = server.unwrap().announce().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 
 #[test]
