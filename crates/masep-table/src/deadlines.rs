@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::seat::{Presence, Seat};
-use crate::{Absence, Attachment, Cause, Effect, SeatId, Table};
+use crate::{Absence, Cause, Effect, SeatId, Table};
 
 /// The end of the wait for a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +80,12 @@ impl Table {
     /// Asks the shell once for what has arrived from a player whose time is over.
     fn look_at(&mut self, seat: SeatId) -> bool {
         let place = &mut self.seats[seat.0];
-        let (epoch, peer) = (place.epoch, place.peer());
-        let Some((peer, question)) = peer.zip(place.question.as_mut()) else {
+        let Some((to, question)) = place.peer().zip(place.question.as_mut()) else {
             return false;
         };
         if std::mem::replace(&mut question.was_looked_at, true) {
             return false;
         }
-        let to = Attachment { peer, epoch };
         self.effects.push_back(Effect::LookAt { to });
         true
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use masep_proto::{Message, PeerId};
 
 use crate::view::View;
-use crate::{Attachment, How, Last, PeerKey, SeatId, TurnData};
+use crate::{How, Last, PeerKey, SeatId, TurnData};
 
 /// A thing that is to be done. They are to be done in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub enum Effect {
     /// Send this to a peer. Nothing is sent to a peer behind its [`Close`](Self::Close).
     Send {
         /// The receiver.
-        to: Attachment,
+        to: PeerKey,
         /// The thing that it is sent.
         what: Outgoing,
     },
@@ -31,7 +31,7 @@ pub enum Effect {
     /// End this connection, behind what it was sent before: with a `BYE`. The table has forgotten it.
     Close {
         /// The connection.
-        to: Attachment,
+        to: PeerKey,
         /// The reason.
         code: Code,
         /// The same for people.
@@ -43,7 +43,7 @@ pub enum Effect {
     /// wait, and call [`Table::handle_timeout`](crate::Table::handle_timeout) again.
     LookAt {
         /// The connection.
-        to: Attachment,
+        to: PeerKey,
     },
     /// Ask the host for the view of this seat anew, and give it to [`Table::set_view`](crate::Table::set_view):
     /// somebody else has the seat now.

@@ -350,7 +350,6 @@ impl Table {
         });
         if let Some(known) = self.peers.get_mut(&peer) {
             known.registration = Registration::Seat(seat);
-            known.epoch = epoch;
         }
         self.tell(event);
         if let Some(request) = request {

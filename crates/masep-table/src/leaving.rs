@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::peer::{Answer, Manner, Registration};
 use crate::seat::{Away, Presence};
 use crate::table::Phase;
-use crate::{Attachment, Code, Effect, Event, Outgoing, PeerKey, SeatId, Table};
+use crate::{Code, Effect, Event, Outgoing, PeerKey, SeatId, Table};
 
 /// The time that a pymasep peer has for an observation before `END`, which would swallow it.
 const LAST_VIEW_TIME: Duration = Duration::from_millis(250);
@@ -167,12 +167,8 @@ impl Table {
         self.is_stale = true;
         if known.end_told.is_none() && due.is_some_and(|due| due <= now) {
             known.end_told = Some(now);
-            let to = Attachment {
-                peer,
-                epoch: known.epoch,
-            };
             let what = Outgoing::End(self.end.clone());
-            self.effects.push_back(Effect::Send { to, what });
+            self.effects.push_back(Effect::Send { to: peer, what });
         }
     }
 

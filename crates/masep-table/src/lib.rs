@@ -73,7 +73,7 @@
 //! let turn = table.open([(red, view.clone()), (blue, view)], TurnTime::AsSet, now)?;
 //! for _ in 0..2 {
 //!     let Some(Effect::Send { to, what: Outgoing::Observation { .. } }) = table.poll_effect() else { panic!() };
-//!     table.handle_sent(to.peer, now);
+//!     table.handle_sent(to, now);
 //! }
 //!
 //! // Ann acts. Ben does not: when his time is over, the shell is asked for what has arrived, and then he is late.
@@ -130,7 +130,7 @@ mod wire;
 pub use effect::{Code, Decision, Effect, Event, Notice, Outgoing, Verdict, ViewRequest, Welcome};
 pub use error::TableError;
 pub use joining::Hello;
-pub use names::{Attachment, PeerKey, ResumeSecret, SeatId};
+pub use names::{PeerKey, ResumeSecret, SeatId};
 pub use seat::SeatState;
 pub use settings::{Absence, Clock, Late, Settings, TurnTime};
 pub use table::Table;

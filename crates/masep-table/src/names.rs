@@ -6,15 +6,6 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub u64);
 
-/// A connection in its place at the table: what the table sends is for this one and no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Attachment {
-    /// The connection.
-    pub peer: PeerKey,
-    /// Counts the connections that a seat has had, from 1; 0 where there is no seat.
-    pub epoch: u64,
-}
-
 /// A seat, by its place among those that [`Settings::new`](crate::Settings::new) names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeatId(pub(crate) usize);

@@ -52,7 +52,6 @@ pub(crate) struct Peer {
     pub(crate) registration: Registration,
     /// Its rights, until it has a place.
     pub(crate) grant: Option<Arc<Grant>>,
-    pub(crate) epoch: u64,
     /// Observations that the stream has not taken.
     pub(crate) unsent: u32,
     /// The number of its messages for which it may still get an answer, and the host an event, until its next
@@ -86,7 +85,6 @@ impl Peer {
             manner,
             registration: Registration::None,
             grant: None,
-            epoch: 0,
             unsent: 0,
             tellings: MOST_TELLINGS,
             bad_turns: 0,

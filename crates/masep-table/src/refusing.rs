@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use crate::peer::{Peer, Wire};
-use crate::{Attachment, Code, Effect, Event, Notice, Outgoing, PeerKey, Table};
+use crate::{Code, Effect, Event, Notice, Outgoing, PeerKey, Table};
 
 impl Table {
     /// Says why, ends a connection, and forgets it. The state of its seat is the caller's.
@@ -19,13 +19,9 @@ impl Table {
         text: Cow<'static, str>,
         may_return: bool,
     ) {
-        if let Some(known) = self.peers.remove(&peer) {
-            let to = Attachment {
-                peer,
-                epoch: known.epoch,
-            };
+        if self.peers.remove(&peer).is_some() {
             self.effects.push_back(Effect::Close {
-                to,
+                to: peer,
                 code,
                 text,
                 may_return,
@@ -62,13 +58,9 @@ impl Table {
             return;
         };
         if known.wire == Wire::V2 {
-            let to = Attachment {
-                peer,
-                epoch: known.epoch,
-            };
             let text = Cow::Borrowed(code.text());
             let what = Outgoing::Notice(Notice { code, text, about });
-            self.effects.push_back(Effect::Send { to, what });
+            self.effects.push_back(Effect::Send { to: peer, what });
         }
     }
 }

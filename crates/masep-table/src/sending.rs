@@ -8,7 +8,7 @@ use masep_proto::Message;
 use crate::peer::{Answer, Manner, Peer, Wire};
 use crate::seat::Unsent;
 use crate::view::View;
-use crate::{Attachment, Cause, Effect, Event, Kind, Outgoing, PeerKey, SeatId, Table, TurnData};
+use crate::{Cause, Effect, Event, Kind, Outgoing, PeerKey, SeatId, Table, TurnData};
 
 /// The last view that was sent in one form, and its message: who is sent one that is written in the same way gets the same
 /// message, so that it is made and encoded once for all of them.
@@ -244,13 +244,9 @@ impl Table {
         if turn.kind == Kind::Ask {
             known.asked = turn.number;
         }
-        let to = Attachment {
-            peer,
-            epoch: known.epoch,
-        };
         let turn = (known.wire == Wire::V2).then_some(turn);
         let what = Outgoing::Observation { message, turn };
-        self.effects.push_back(Effect::Send { to, what });
+        self.effects.push_back(Effect::Send { to: peer, what });
     }
 
     /// Sends what is left for a peer before its connection ends.

@@ -23,8 +23,8 @@ fn case_16_arrival_decides_also_if_the_timer_is_handled_first() {
     room.now += ms(105);
     room.table.handle_timeout(room.now);
     room.work();
-    let looked_at: Vec<_> = room.looked_at.iter().map(|it| it.peer).collect();
-    assert_eq!((looked_at, room.decided()), (vec![red, blue], vec![]));
+    assert_eq!(room.looked_at, [red, blue]);
+    assert_eq!(room.decided(), []);
     room.act_at(red, "a", 1, 5, opened + ms(99));
     room.act_at(blue, "b", 1, 6, opened + ms(100));
     assert_eq!(

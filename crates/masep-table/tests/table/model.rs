@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use masep_proto::Value;
 use masep_table::{
-    Absence, Attachment, Cause, Clock, Decision, How, Last, PeerKey, SeatId, SeatState, Table,
-    TurnTime,
+    Absence, Cause, Clock, Decision, How, Last, PeerKey, SeatId, SeatState, Table, TurnTime,
 };
 
 /// The rules by which a table is judged.
@@ -27,8 +26,6 @@ pub(crate) struct Meant {
 #[derive(Debug, Default)]
 struct Player {
     peer: Option<PeerKey>,
-    /// The last connection that was sent something, and its epoch.
-    attachment: (Option<PeerKey>, u64),
     bank: Option<Duration>,
     last: Option<Last>,
     /// The time that turns have waited for it in this absence.
@@ -127,19 +124,6 @@ impl Model {
         if !is_same {
             player.last = None;
         }
-    }
-
-    /// Something is sent to the player of a seat.
-    pub(crate) fn sent(&mut self, seat: SeatId, to: Attachment) {
-        let player = &mut self.players[seat.index()];
-        assert_eq!(player.peer, Some(to.peer));
-        let (peer, epoch) = player.attachment;
-        assert!(if peer == player.peer {
-            epoch == to.epoch
-        } else {
-            epoch < to.epoch
-        });
-        player.attachment = (player.peer, to.epoch);
     }
 
     pub(crate) fn last(&self, seat: SeatId) -> Option<Last> {

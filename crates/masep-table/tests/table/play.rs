@@ -516,12 +516,12 @@ impl Play {
                     assert!(self.verdict.replace(verdict).is_none(), "two verdicts");
                 }
                 Effect::Close { to, .. } => {
-                    let known = self.peers.remove(&to.peer);
+                    let known = self.peers.remove(&to);
                     assert!(known.is_some(), "closed twice");
                 }
                 Effect::LookAt { to } => {
-                    assert!(self.peers.contains_key(&to.peer));
-                    looked_at.push(to.peer);
+                    assert!(self.peers.contains_key(&to));
+                    looked_at.push(to);
                 }
                 Effect::AskView(request) => self.requests.push(request),
                 Effect::Decision(decision) => self.model.decided(&decision, self.acting),
@@ -546,20 +546,17 @@ impl Play {
         }
     }
 
-    fn receive(&mut self, to: masep_table::Attachment, what: Outgoing) {
+    fn receive(&mut self, to: PeerKey, what: Outgoing) {
         let seat = self
             .seats
             .iter()
             .copied()
-            .find(|it| self.model.peer(*it) == Some(to.peer));
+            .find(|it| self.model.peer(*it) == Some(to));
         let last = seat.and_then(|seat| self.model.last(seat));
-        if let Some(seat) = seat {
-            self.model.sent(seat, to);
-        }
         let is_final = |number| self.finals.contains(&number);
         let peer = self
             .peers
-            .get_mut(&to.peer)
+            .get_mut(&to)
             .expect("nobody else is sent anything");
         assert!(!peer.has_end, "behind END");
         let (message, turn) = match what {

@@ -120,14 +120,14 @@ impl Game {
                     let message = match what {
                         Outgoing::Observation { message, turn } => {
                             assert_eq!(turn, None);
-                            self.table.handle_sent(to.peer, self.now);
+                            self.table.handle_sent(to, self.now);
                             Message::clone(&message)
                         }
                         Outgoing::End(message) => message,
                         Outgoing::Notice(notice) => panic!("it cannot read {notice:?}"),
                     };
                     let mut receivers = self.interfaces.iter_mut();
-                    let receiver = receivers.find(|it| it.key == to.peer).expect("it is there");
+                    let receiver = receivers.find(|it| it.key == to).expect("it is there");
                     receiver.inbox.push_back(message);
                 }
                 Effect::Decision(decision) => match (decision.how, decision.action) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use masep_proto::{Action, Element, Message, PeerId, Role, TypeName, Value};
 use masep_table::{
-    Attachment, Cause, Clock, Code, Decision, Effect, Event, Hello, How, Kind, Notice, Outgoing,
-    PeerKey, ResumeSecret, SeatId, Settings, Table, TurnData, TurnTime, Verdict, View, Welcome,
+    Cause, Clock, Code, Decision, Effect, Event, Hello, How, Kind, Notice, Outgoing, PeerKey,
+    ResumeSecret, SeatId, Settings, Table, TurnData, TurnTime, Verdict, View, Welcome,
 };
 
 pub(crate) const GAME: &str = "pursuit.PursuitGame";
@@ -42,7 +42,7 @@ pub(crate) struct Room {
     pub(crate) events: Vec<Event>,
     pub(crate) verdicts: BTreeMap<PeerKey, Verdict>,
     pub(crate) asked_views: Vec<masep_table::ViewRequest>,
-    pub(crate) looked_at: Vec<Attachment>,
+    pub(crate) looked_at: Vec<PeerKey>,
     /// The streams of these take nothing.
     pub(crate) stalled: BTreeSet<PeerKey>,
     /// All that was to be done.
@@ -77,12 +77,12 @@ impl Room {
         while let Some(effect) = self.table.poll_effect() {
             self.log.push(effect.clone());
             match effect {
-                Effect::Send { to, what } => self.deliver(to.peer, what),
+                Effect::Send { to, what } => self.deliver(to, what),
                 Effect::Verdict { to, verdict } => {
                     self.verdicts.insert(to, verdict);
                 }
                 Effect::Close { to, code, .. } => {
-                    self.got.entry(to.peer).or_default().push(Got::Closed(code));
+                    self.got.entry(to).or_default().push(Got::Closed(code));
                 }
                 Effect::LookAt { to } => self.looked_at.push(to),
                 Effect::AskView(request) => self.asked_views.push(request),

@@ -263,7 +263,7 @@ impl<L: Link> Driver<L> {
     fn carry_out(&mut self, now: Instant) {
         while let Some(effect) = self.table.poll_effect() {
             match effect {
-                Effect::Send { to, what } => self.send(to.peer, what, now),
+                Effect::Send { to, what } => self.send(to, what, now),
                 Effect::Verdict { to, verdict } => {
                     if matches!(verdict, Verdict::Reject { .. }) {
                         self.links.remove(&to);
@@ -275,8 +275,8 @@ impl<L: Link> Driver<L> {
                     code,
                     text,
                     may_return,
-                } => self.end(to.peer, code.bye(&text, may_return)),
-                Effect::LookAt { to } => self.looks.push_back(to.peer),
+                } => self.end(to, code.bye(&text, may_return)),
+                Effect::LookAt { to } => self.looks.push_back(to),
                 Effect::AskView(request) => {
                     // One for each seat at most: those of players before, and of turns that are over, are moot.
                     self.view_requests.retain(|it| it.seat != request.seat);
