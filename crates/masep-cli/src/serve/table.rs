@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use masep::table::{Clock, How, Seat, Table, TableError, View};
+use masep::table::{self, Clock, How, Seat, Table, TableError, View};
 use masep::{PeerId, TypeName, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{RwLock, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use self::commands::{Ask, Command};
@@ -154,8 +154,10 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
     let engine = Engine {
         table: table.clone(),
         events: events.clone(),
+        turns: Arc::default(),
     };
-    let mut telling = tokio::spawn(tell_events(table.clone(), events.clone()));
+    let (turns, of_telling) = (engine.turns.clone(), table.clone());
+    let mut telling = tokio::spawn(tell_events(of_telling, events.clone(), turns));
     let mut lines = Box::pin(engine.do_lines(input));
     let stop = tokio::select! {
         _ = signals.next() => Stop::Signal,
@@ -270,9 +272,12 @@ fn unsound(source: &io::Error) -> Option<Error> {
     Some(Error::Usage(format!("{option}: {error}")))
 }
 
-/// Tells what happens, until the table has ended.
-async fn tell_events(table: Arc<Table>, events: Events) {
+/// Tells what happens, until the table has ended; that behind all that is told of its turns.
+async fn tell_events(table: Arc<Table>, events: Events, turns: Arc<RwLock<()>>) {
     while let Some(event) = table.event().await {
+        if event == table::Event::Ended {
+            let _ = turns.write().await;
+        }
         if let Some(event) = TableEvent::new(&table, event) {
             events.tell_other(&event).await;
         }
@@ -283,6 +288,8 @@ async fn tell_events(table: Arc<Table>, events: Events) {
 struct Engine {
     table: Arc<Table>,
     events: Events,
+    /// Each turn reads it for as long as something is to be told of it.
+    turns: Arc<RwLock<()>>,
 }
 
 impl Engine {
@@ -320,7 +327,9 @@ impl Engine {
     async fn ask(&self, Ask { views, time }: Ask) -> Result<(), Failure> {
         let (opened, is_open) = oneshot::channel();
         let (table, events) = (self.table.clone(), self.events.clone());
+        let is_told = self.turns.clone().read_owned().await;
         tokio::spawn(async move {
+            let _is_told = is_told;
             let seats = views.iter().map(|(seat, _)| seat.as_str());
             let turn = table.open_timed(seats, time, |seat: &Seat| view_of(&views, seat));
             let mut turn = match turn {

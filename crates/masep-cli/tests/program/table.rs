@@ -337,6 +337,23 @@ fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_cod
     assert!(stderr.contains("cannot connect to 127.0.0.1"), "{stderr}");
 }
 
+/// A turn that is open when the table ends is decided by that.
+#[test]
+fn the_end_of_a_table_is_told_last() {
+    for _ in 0..10 {
+        let (mut engine, address) = serve(&[]);
+        let mut red = player(&format!("masep://{address}"), "ann", &["--seat", "red"]);
+        engine.event("seated");
+        engine.send(json!({"ask": {"red": 1}}));
+        engine.event("asked");
+        red.until("turn");
+        engine.send(json!({"end": true}));
+        assert_eq!(engine.until("decision")["why"], "closed");
+        engine.until("ended");
+        engine.end_in_peace();
+    }
+}
+
 /// pymasep's interfaces have another id after each start.
 #[test]
 fn a_stranger_has_the_seat_of_a_pymasep_player_that_is_away_where_that_is_allowed() {
