@@ -48,7 +48,8 @@ struct GivenSocketOptions {
     busy_poll: f64,
 }
 
-/// Options by the attributes of an object, which has this name; what is wrong with them is the caller's fault.
+/// Options by the attributes of an object, which has this name, if any that a caller knows; what is wrong with them is the
+/// caller's fault.
 pub(crate) fn given<'py, T>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<T>
 where
     T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
@@ -61,7 +62,19 @@ where
         // "failed to extract field GivenLimits.depth"
         let text = error.value(py).to_string();
         let field = text.rsplit('.').next().unwrap_or_default();
-        errors::caller(py, format!("{name}.{field}: {}", cause.value(py)))
+        let at = match name {
+            "" => field.to_owned(),
+            name => format!("{name}.{field}"),
+        };
+        if !cause.is_instance_of::<PyOverflowError>(py) {
+            return errors::caller(py, format!("{at}: {}", cause.value(py)));
+        }
+        let is_negative = |given: &Bound<'_, PyAny>| given.lt(0).unwrap_or_default();
+        let fault = match object.getattr(field) {
+            Ok(given) if is_negative(&given) => format!("from 0 on, not {given}"),
+            _ => "that is not so large".to_owned(),
+        };
+        errors::caller(py, format!("{at} is a whole number {fault}"))
     })
 }
 

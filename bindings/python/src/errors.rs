@@ -6,7 +6,7 @@ use std::time::Duration;
 use masep::{
     CloseReason, ConnectError, ConnectErrorKind, ProfileError, Rejected, SendError, Undelivered,
 };
-use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
+use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, HelloError, LimitExceeded};
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -159,6 +159,9 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectErrorKind::Address(error) => caller(py, error.to_string()),
         ConnectErrorKind::Rejected(why) => rejected(py, text, why),
         ConnectErrorKind::OtherProtocol(_) => transport(py, text, "other_protocol"),
+        ConnectErrorKind::Hello(HelloError::Own(_)) | ConnectErrorKind::Token(_) => {
+            caller(py, text)
+        }
         ConnectErrorKind::Hello(_) => exception(py, "PeerError", (text, "hello")),
         ConnectErrorKind::Profile(ProfileError::NoPlace) => caller(py, text),
         ConnectErrorKind::Profile(_) => profile(py, text),

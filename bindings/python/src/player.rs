@@ -202,7 +202,7 @@ impl Player {
     /// A player that has not connected.
     #[staticmethod]
     fn join(py: Python<'_>, address: &str, part: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let part: Part<'_> = bounds::given(part, "options")?;
+        let part: Part<'_> = bounds::given(part, "")?;
         client::check_id(py, &part.id)?;
         let way = Way::new(py, address, part.token, part.protocol)?;
         let role = match part.role.as_str() {

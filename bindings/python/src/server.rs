@@ -114,7 +114,7 @@ impl Server {
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
         let target = client::target(py, address)?;
-        let options: ListenOptions<'_> = bounds::given(options, "options")?;
+        let options: ListenOptions<'_> = bounds::given(options, "")?;
         let heeded = Heeded::of(&options.limits()?);
         let mut server = blocking::Server::builder(id)
             .protocols(options.protocols(py, address, target.protocols())?)

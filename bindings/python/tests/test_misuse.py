@@ -217,6 +217,47 @@ def test_an_array_that_cannot_be_sent_is_refused_with_its_place(
     assert accepted.recv(SOON) == b"still here"
 
 
+async def _view(_seat: object) -> int:
+    return 1
+
+
+FAULTS: dict[str, tuple[Callable[[str], object], str]] = {
+    "an id that cannot be sent": (lambda here: masep.connect(here, id="a\nb"), r'"a\\nb"'),
+    "a token without TLS": (lambda here: masep.connect(here, id="a", token="secret"), "sent in TLS"),
+    "a bound below 0": (
+        lambda here: masep.connect(here, id="a", limits=masep.Limits(payload_bytes=-1)),
+        "^limits.payload_bytes is a whole number from 0 on, not -1$",
+    ),
+    "a bound beyond all": (
+        lambda here: masep.connect(here, id="a", limits=masep.Limits(payload_bytes=1 << 80)),
+        "^limits.payload_bytes is a whole number that is not so large$",
+    ),
+    "an option below 0": (
+        lambda _: masep.Table(GAME, ["red"], "127.0.0.1:0", misses=-1),
+        "^misses is a whole number from 0 on, not -1$",
+    ),
+    "an option of another type": (
+        lambda _: masep.Table(GAME, ["red"], "127.0.0.1:0", grace="x"),  # type: ignore[arg-type]
+        "^grace: must be real number, not str$",
+    ),
+    "a coroutine function for the late": (
+        lambda _: masep.Table(GAME, ["red"], "127.0.0.1:0", late=_view),
+        "^late is a coroutine function",
+    ),
+    "a coroutine function for views": (
+        lambda _: masep.Table(GAME, ["red"], "127.0.0.1:0").open(None, _view),
+        "^view is a coroutine function",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_caller_is_called_so_and_named(name: str) -> None:
+    do, words = FAULTS[name]
+    with masep.Server("engine", "127.0.0.1:0") as server, pytest.raises(masep.CallerError, match=words):
+        do(server.target)
+
+
 def test_shapes_of_no_array_are_refused() -> None:
     with pytest.raises(masep.CallerError, match=r"lengths of a shape are 0 or more, not \[-1\]"):
         masep.Array([-1], "uint8")

@@ -206,10 +206,10 @@ def test_an_asyncio_send_gives_a_peer_up_after_its_write_time() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "named"),
     [
-        ("announce", "no", "options.announce: "),
-        ("protocol", "2", "options.protocol: "),
-        ("tokens", 7, "options.tokens: "),
-        ("pymasep_listen", 7, "options.pymasep_listen: "),
+        ("announce", "no", "announce: "),
+        ("protocol", "2", "protocol: "),
+        ("tokens", 7, "tokens: "),
+        ("pymasep_listen", 7, "pymasep_listen: "),
         ("limits", masep.Limits(depth="deep"), "limits.depth: "),  # type: ignore[arg-type]
         ("limits", 3, "limits: 'int' object"),
         ("server_limits", masep.Limits(), "server_limits: 'Limits' object"),
@@ -226,8 +226,8 @@ def test_an_option_of_another_type_is_named(opens: type, option: str, value: obj
 @pytest.mark.parametrize(
     ("rule", "value", "named"),
     [
-        ("misses", "x", "rules.misses: "),
-        ("grace", "x", "rules.grace: "),
+        ("misses", "x", "misses: "),
+        ("grace", "x", "grace: "),
         ("finals_unanswered", "red", "finals_unanswered are several names"),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_text_is_not_taken_for_the_names_of_seats() -> None:
 
 
 def test_a_wish_of_a_player_of_another_type_is_named() -> None:
-    with pytest.raises(masep.CallerError, match="^options.patience: "):
+    with pytest.raises(masep.CallerError, match="^patience: "):
         masep.join("127.0.0.1:1", id="x", game="g", patience="long")  # type: ignore[arg-type]
 
 

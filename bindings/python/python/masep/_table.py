@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from ._limits import Limits, ServerLimits, SocketOptions
 from ._listening import A, ListenOptions, Listening
 
 __all__ = ["Actions", "Move", "Seat", "Table", "TableEvent", "Turn", "View"]
+
+
+_F = TypeVar("_F")
 
 
 class View:
@@ -151,7 +155,14 @@ def _function(view: Callable[[Seat], Any]) -> Callable[[Seat], Any]:
     """A function that makes views."""
     if not callable(view):
         raise CallerError(f"view is a function that gives the view of a seat, not a {type(view).__name__}")
-    return view
+    return _plain("view", view)
+
+
+def _plain(name: str, function: _F) -> _F:
+    """A function that is called where nothing can be awaited."""
+    if inspect.iscoroutinefunction(function):
+        raise CallerError(f"{name} is a coroutine function, which nobody awaits: it is called within calls of the table")
+    return function
 
 
 def _late(table: ref[_BaseTable[Any]], observation: Any) -> Any:
@@ -209,7 +220,7 @@ class _BaseTable(Listening, Generic[A]):
             pymasep_listen=pymasep_listen,
             access_requests=self._access_requests(admit, tokens),
         )
-        self._late, self._admit = late, admit
+        self._late, self._admit = _plain("late", late), admit
         if callable(late) and not isinstance(late, type):
             late = partial(_late, ref(self))
         rules = _Rules(

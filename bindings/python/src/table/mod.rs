@@ -167,7 +167,7 @@ impl Table {
         options: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let (rules, options): (Rules<'_>, ListenOptions<'_>) =
-            (given(rules, "rules")?, given(options, "options")?);
+            (given(rules, "")?, given(options, "")?);
         let target = client::target(py, address)?;
         let builder = masep::Table::builder(game)
             .seats(seats)
