@@ -36,7 +36,18 @@ pub(crate) struct Connection {
     closing: AtomicBool,
     /// True if a call has failed because the connection has ended.
     told: AtomicBool,
+    /// True while a call waits for the answer to a numbered request, or is about to.
+    asking: AtomicBool,
     process: Process,
+}
+
+/// The one call that asks something on a connection, until this is dropped.
+pub(crate) struct Asking<'a>(&'a AtomicBool);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// A message that was received: the size of its frame, and the memory of large frames.
@@ -60,6 +71,7 @@ impl Connection {
             heeded,
             closing: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            asking: AtomicBool::new(false),
             process: Process::this(),
         }
     }
@@ -69,6 +81,16 @@ impl Connection {
         self.inner
             .as_ref()
             .ok_or_else(|| errors::transport(py, "the connection is gone", "local_bye"))
+    }
+
+    /// Begins a call that waits for an answer. Another one that did too would take it.
+    pub(crate) fn ask(&self, py: Python<'_>) -> PyResult<Asking<'_>> {
+        self.process.check(py)?;
+        if self.asking.swap(true, Ordering::Acquire) {
+            let text = "another thread waits for an answer of this environment: each thread has one of its own";
+            return Err(errors::caller(py, text));
+        }
+        Ok(Asking(&self.asking))
     }
 
     /// The reason why the connection ended, if it has.

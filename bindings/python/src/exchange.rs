@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::connection::{Connection, Incoming};
+use crate::connection::{Asking, Connection, Incoming};
 use crate::from_python::{Others, text};
 use crate::place::Place;
 use crate::{array, errors, frames, to_python, waiting};
@@ -37,8 +37,9 @@ pub(crate) fn ask<'py>(
     request: i64,
     timeout: Option<f64>,
 ) -> PyResult<Option<(Bound<'py, PyString>, Bound<'py, PyAny>)>> {
+    let asking = connection.ask(py)?;
     connection.send_message(py, msg_type, params, src_sub_app_id, None)?;
-    answer(py, connection, request, timeout)
+    answered(py, connection, &asking, request, timeout)
 }
 
 /// Waits for the message with this number, as [`ask`] does.
@@ -50,8 +51,19 @@ pub(crate) fn answer<'py>(
     request: i64,
     timeout: Option<f64>,
 ) -> PyResult<Option<(Bound<'py, PyString>, Bound<'py, PyAny>)>> {
+    let asking = connection.ask(py)?;
+    answered(py, connection, &asking, request, timeout)
+}
+
+fn answered<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+    asking: &Asking<'_>,
+    request: i64,
+    timeout: Option<f64>,
+) -> PyResult<Option<Other<'py>>> {
     let until = waiting::deadline(py, timeout)?;
-    let incoming = numbered(py, connection, request, until)?;
+    let incoming = numbered(py, connection, asking, request, until)?;
     let incoming = incoming.map(|incoming| incoming.decoded().into_parts(py));
     incoming.transpose()
 }
@@ -59,6 +71,7 @@ pub(crate) fn answer<'py>(
 fn numbered(
     py: Python<'_>,
     connection: &Connection,
+    _asking: &Asking<'_>,
     request: i64,
     until: Option<Instant>,
 ) -> PyResult<Option<Incoming>> {
@@ -140,8 +153,19 @@ pub(crate) fn stepped<'py>(
     request: i64,
     timeout: Option<f64>,
 ) -> PyResult<(Option<Stepped<'py>>, Option<Other<'py>>)> {
+    let asking = connection.ask(py)?;
+    step_answered(py, connection, &asking, request, timeout)
+}
+
+fn step_answered<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+    asking: &Asking<'_>,
+    request: i64,
+    timeout: Option<f64>,
+) -> PyResult<(Option<Stepped<'py>>, Option<Other<'py>>)> {
     let until = waiting::deadline(py, timeout)?;
-    match numbered(py, connection, request, until)? {
+    match numbered(py, connection, asking, request, until)? {
         Some(incoming) if is_step(&incoming) => Ok((Some(parts(py, incoming)?), None)),
         Some(incoming) => Ok((None, Some(incoming.decoded().into_parts(py)?))),
         None => Ok((None, None)),
@@ -159,8 +183,9 @@ pub(crate) fn step<'py>(
     request: i64,
     timeout: Option<f64>,
 ) -> PyResult<(Option<Stepped<'py>>, Option<Other<'py>>)> {
+    let asking = connection.ask(py)?;
     send_step(py, connection, action, src_sub_app_id, request)?;
-    stepped(py, connection, request, timeout)
+    step_answered(py, connection, &asking, request, timeout)
 }
 
 fn parts(py: Python<'_>, incoming: Incoming) -> PyResult<Stepped<'_>> {

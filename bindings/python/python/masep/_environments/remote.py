@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .. import _blocks
+from .. import _blocks, _masep
 from .._exceptions import CallerError, TransportError
 from .._limits import Limits
 from .session import Session, Target
@@ -31,12 +31,19 @@ def without_human(metadata: dict[str, Any]) -> dict[str, Any]:
     return {**metadata, "render_modes": [mode for mode in modes if mode != "human"]}
 
 
+def check_timeouts(*timeouts: float | None) -> None:
+    """Refuses a timeout that is none now, and not when something is waited for."""
+    for timeout in timeouts:
+        _masep.check_timeout(timeout)
+
+
 class Remote(_blocks.Live):
     """An environment on a connection, which is made anew by a reset when it has ended, and by nothing else."""
 
     _session: Session
 
     def _begin(self, target: Target, timeout: float | None, make_timeout: float | None) -> None:
+        check_timeouts(timeout, make_timeout)
         limits = LIMITS if target.limits is None else target.limits
         self._target = replace(target, limits=limits)
         self._timeout, self._make_timeout = timeout, make_timeout

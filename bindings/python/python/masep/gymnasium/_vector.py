@@ -16,7 +16,7 @@ from .._exceptions import CallerError, MasepError, TransportError
 from .._interrupts import Thread
 from .._limits import Limits, SocketOptions
 from ._remote import EnvSession, Specified
-from .._environments.remote import LIMITS, without_human, without_window
+from .._environments.remote import LIMITS, check_timeouts, without_human, without_window
 from .._environments.session import CLOSE_SECONDS, RemoteError, Target
 from .._environments.values import caster, from_wire, reader, to_wire
 
@@ -118,6 +118,7 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
         **arguments: Any,
     ) -> None:
         super().__init__()
+        check_timeouts(timeout, make_timeout)
         if lost not in ("raise", "remake"):
             raise CallerError(f"lost is 'raise' or 'remake', not {lost!r}")
         arguments = without_window(arguments, render_mode)

@@ -1,0 +1,39 @@
+"""Things that a hurried user of environments does."""
+
+from __future__ import annotations
+
+import os
+
+import environments
+import pytest
+from soon import SOON
+
+import masep
+import masep.pettingzoo
+from masep.gymnasium import EnvironmentServer, RemoteEnv, RemoteVectorEnv
+
+
+def test_a_thread_that_asks_while_another_one_waits_is_refused(tmp_path, pool):
+    entered, left = tmp_path / "entered", tmp_path / "left"
+    os.mkfifo(entered)
+    os.mkfifo(left)
+    with EnvironmentServer(environments.Wilful, "127.0.0.1:0", envs=1) as server:
+        env = RemoteEnv(server.target)
+        env.reset()
+        stepping = pool.submit(env.step, f"gate {entered} {left}")
+        entered.open().close()
+        for asks in (env.reset, env.render, lambda: env.step("go 1")):
+            with pytest.raises(masep.CallerError, match="another thread"):
+                asks()
+        left.open("w").close()
+        assert stepping.result(SOON)[1] == 1.0
+        assert env.step("go 12")[0].tolist() == [2, 2]
+        env.close()
+
+
+@pytest.mark.parametrize("make", [RemoteEnv, RemoteVectorEnv, masep.pettingzoo.RemoteParallelEnv])
+@pytest.mark.parametrize("name", ["timeout", "make_timeout"])
+def test_a_timeout_that_is_none_is_refused_at_once(make, name):
+    # Nobody listens there.
+    with pytest.raises(masep.CallerError, match="a timeout is a number of seconds, 0 or more, not -1"):
+        make("127.0.0.1:1", **{name: -1})
