@@ -37,3 +37,19 @@ def test_a_timeout_that_is_none_is_refused_at_once(make, name):
     # Nobody listens there.
     with pytest.raises(masep.CallerError, match="a timeout is a number of seconds, 0 or more, not -1"):
         make("127.0.0.1:1", **{name: -1})
+
+
+FAULTS = {
+    "an environment that is there": ({"env": environments.Wilful()}, "give an id, a class or a function"),
+    "no environment": ({"env": None}, "give an id, a class or a function"),
+    "arguments in a list": ({"arguments": ["size"]}, "arguments is a dict, not a list"),
+    "one text for several names": ({"allow": "size"}, "allow are several names, not one text: ..size"),
+}
+
+
+@pytest.mark.parametrize("package", [masep.gymnasium, masep.pettingzoo])
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_server_that_could_make_nothing_is_refused(package, name):
+    options, words = FAULTS[name]
+    with pytest.raises(masep.CallerError, match=words):
+        package.EnvironmentServer(**{"env": environments.Wilful, "address": "127.0.0.1:0", "envs": 1, **options}).close()

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from types import NoneType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from .. import _admitting, _blocks, _tls
@@ -14,6 +15,7 @@ from .._blocking import Request, Server
 from .._exceptions import CallerError
 from .._interrupts import wait
 from .._limits import Limits, ServerLimits, SocketOptions
+from .._table import _names
 from . import workers
 from .looking import Looks
 from .session import PROFILE
@@ -88,7 +90,9 @@ class EnvironmentServer(_blocks.Block, Generic[E]):
             raise CallerError(f"envs is a number from 1 on, not {envs}")
         if start_method not in ("forkserver", "spawn"):
             raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
-        self._allowed = frozenset(allow)
+        self._allowed = frozenset(_names("allow", allow))
+        if not isinstance(arguments, (dict, NoneType)):
+            raise CallerError(f"arguments is a dict, not a {type(arguments).__name__}")
         #: As clients are told it. Not all texts are names.
         self._name: str | None = None
         if isinstance(env, str) and env.isprintable() and len(env) <= MOST_OF_NAME:

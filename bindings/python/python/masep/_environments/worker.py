@@ -21,13 +21,23 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]
 
 from .. import _masep
-from .._exceptions import MasepError
+from .._exceptions import CallerError, MasepError
 from .._limits import Limits, SocketOptions
 from .requests import Requests, failure, text_of
 from .session import PROFILE
 
 MESSAGE_BYTES = 1 << 16
 """Of one message between a server and a worker. A HELLO has at most 4,096."""
+
+
+def check_makes(env: object) -> None:
+    """Refuses what is no class and no function: an environment that is there, for example.
+
+    :raises CallerError: for it
+    """
+    if not callable(env):
+        text = "which makes none: each has one of its own, so give an id, a class or a function"
+        raise CallerError(f"the environments of clients cannot come from {env!r:.100}, {text}")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import gymnasium
 
 from .. import _masep
 from .._environments import serving
-from .._environments.worker import Setting, Wish
+from .._environments.worker import Setting, Wish, check_makes
 from .._exceptions import CallerError
 from ._environment import Steps, description
 
@@ -26,6 +26,8 @@ class EnvSetting(Setting):
                 gymnasium.spec(self.env)
             except gymnasium.error.Error as error:
                 raise CallerError(f"Gymnasium has no environment {self.env!r}: {error}") from None
+        else:
+            check_makes(self.env)
 
     def make(self, wish: Wish) -> gymnasium.Env[Any, Any]:
         arguments = {**self.arguments, **wish.arguments}

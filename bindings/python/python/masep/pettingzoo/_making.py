@@ -13,6 +13,7 @@ import pettingzoo  # type: ignore[import-untyped]
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, parallel_to_aec  # type: ignore[import-untyped]
 
+from .._environments.worker import check_makes
 from .._exceptions import CallerError
 
 Environment: TypeAlias = AECEnv[Any, Any, Any] | ParallelEnv[Any, Any, Any]
@@ -71,6 +72,7 @@ def _function(source: Source, kind: str | None) -> Callable[..., Any]:
         if function:
             return getattr(source, function)  # type: ignore[no-any-return]
     if not isinstance(source, ModuleType):
+        check_makes(source)
         return source
     wanted = _FUNCTIONS[kind or "parallel"]
     for name in (wanted, *_FUNCTIONS.values()):
