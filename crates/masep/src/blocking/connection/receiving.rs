@@ -163,6 +163,7 @@ impl Connection {
     }
 
     /// The next frame, where nobody else is to be seen to.
+    #[inline]
     fn read_alone(&self, until: Option<Instant>) -> Option<Option<Frame>> {
         let shared = self.shared();
         let mut state = shared.lock();
@@ -173,6 +174,7 @@ impl Connection {
         is_alone.then(|| state.next_frame()).flatten()
     }
 
+    #[inline]
     fn trace(&self, frame: Option<&Frame>) {
         if let Some(frame) = frame {
             tracing::trace!(connection = %self.shared().info.id, bytes = frame.size(), "received");
