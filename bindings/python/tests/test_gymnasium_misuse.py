@@ -39,10 +39,18 @@ def test_a_timeout_that_is_none_is_refused_at_once(make, name):
         make("127.0.0.1:1", **{name: -1})
 
 
+@pytest.mark.parametrize("count", [0, "2", 1.5, None])
+def test_what_is_no_number_of_environments_is_named(count):
+    with pytest.raises(masep.CallerError, match="^num_envs is a number from 1 on, not "):
+        RemoteVectorEnv("127.0.0.1:1", count)
+
+
 FAULTS = {
     "an environment that is there": ({"env": environments.Wilful()}, "give an id, a class or a function"),
     "no environment": ({"env": None}, "give an id, a class or a function"),
     "arguments in a list": ({"arguments": ["size"]}, "arguments is a dict, not a list"),
+    "a text for a number": ({"envs": "2"}, "^envs is a number from 1 on, not '2'"),
+    "half an environment": ({"envs": 1.5}, "^envs is a number from 1 on, not 1.5"),
     "one text for several names": ({"allow": "size"}, "allow are several names, not one text: ..size"),
 }
 

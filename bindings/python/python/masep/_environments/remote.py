@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 from .. import _blocks, _masep
 from .._exceptions import CallerError, TransportError
@@ -29,6 +29,12 @@ def without_human(metadata: dict[str, Any]) -> dict[str, Any]:
     """The metadata of an environment, without the render mode that opens a window where it runs."""
     modes = metadata.get("render_modes") or []
     return {**metadata, "render_modes": [mode for mode in modes if mode != "human"]}
+
+
+def check_count(name: str, count: object) -> None:
+    """Refuses what is no number of environments."""
+    if not isinstance(count, SupportsIndex) or count.__index__() < 1:
+        raise CallerError(f"{name} is a number from 1 on, not {count!r:.100}")
 
 
 def check_timeouts(*timeouts: float | None) -> None:

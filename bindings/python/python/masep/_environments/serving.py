@@ -18,6 +18,7 @@ from .._limits import Limits, ServerLimits, SocketOptions
 from .._table import _names
 from . import workers
 from .looking import Looks
+from .remote import check_count
 from .session import PROFILE
 from .worker import Setting, Wish
 from .workers import Workers
@@ -86,8 +87,7 @@ class EnvironmentServer(_blocks.Block, Generic[E]):
         :raises OSError: if the address cannot be had
         :raises RuntimeError: if no worker comes up
         """
-        if envs < 1:
-            raise CallerError(f"envs is a number from 1 on, not {envs}")
+        check_count("envs", envs)
         if start_method not in ("forkserver", "spawn"):
             raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
         self._allowed = frozenset(_names("allow", allow))

@@ -68,7 +68,8 @@ class RemoteEnv(Specified, Remote, gymnasium.Env[Any, Any]):
     and type, not for bounds, and cast where a local environment would. No call connects anew but :meth:`reset`,
     when the connection has ended.
 
-    Ctrl-C in :meth:`step` leaves the environment in the middle of that step; :meth:`reset` is right after it.
+    Ctrl-C in :meth:`step` leaves the environment in the middle of that step; :meth:`reset` is right after it. One thread
+    asks it something at a time; threads that step at the same time have one each.
 
     :param address: ``"host:port"``, ``"masep+tls://host:port"`` or ``"unix:///path"``; or the line of ``masep token new``,
         of which the address alone is in :attr:`spec`

@@ -16,7 +16,7 @@ from .._exceptions import CallerError, MasepError, TransportError
 from .._interrupts import Thread
 from .._limits import Limits, SocketOptions
 from ._remote import EnvSession, Specified
-from .._environments.remote import LIMITS, check_timeouts, without_human, without_window
+from .._environments.remote import LIMITS, check_count, check_timeouts, without_human, without_window
 from .._environments.session import CLOSE_SECONDS, RemoteError, Target
 from .._environments.values import caster, from_wire, reader, to_wire
 
@@ -125,8 +125,7 @@ class RemoteVectorEnv(Specified, _blocks.Live, VectorEnv[Any, Any, Any]):
         addresses = [address] if isinstance(address, str) else list(address)
         if not addresses:
             raise CallerError("there is no address of a server")
-        if num_envs < 1:
-            raise CallerError(f"num_envs is a number from 1 on, not {num_envs}")
+        check_count("num_envs", num_envs)
         limits = LIMITS if limits is None else limits
         try:
             mode = AutoresetMode(autoreset_mode)
