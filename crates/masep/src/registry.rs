@@ -55,7 +55,11 @@ impl<C: Handle> Registry<C> {
     pub(crate) fn close(&self) -> Vec<C> {
         let mut known = self.lock();
         known.is_closed = true;
-        known.connections.values().cloned().collect()
+        let connections: Vec<C> = known.connections.values().cloned().collect();
+        drop(known);
+        // One of which the user knows that it has ended may wait for its handler.
+        let has_more = |it: &C| it.is_live() || !it.is_ended();
+        connections.into_iter().filter(has_more).collect()
     }
 
     /// Takes a connection out, unless another one has its id by now.
