@@ -30,7 +30,7 @@ MESSAGE_BYTES = 1 << 16
 """Of one message between a server and a worker. A HELLO has at most 4,096."""
 
 
-def check_makes(env: object) -> None:
+def check_makes(env: Any) -> None:
     """Refuses what is no class and no function: an environment that is there, for example.
 
     :raises CallerError: for it
