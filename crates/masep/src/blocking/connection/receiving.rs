@@ -138,7 +138,7 @@ impl Connection {
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
         let frame = match self.read_alone(until) {
             Some(frame) => frame,
-            None => { self.shared() }.drive(until, Awaits::Bytes, State::next_frame)?,
+            None => (self.shared()).drive(until, Awaits::Bytes, State::next_frame)?,
         };
         self.trace(frame.as_ref());
         Ok(frame)
