@@ -12,6 +12,7 @@ import pytest
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
+from lanterns import session
 from masep import Masep
 from search_port import turn
 
@@ -40,3 +41,12 @@ def search_turn() -> Iterator[None]:
     """Nobody else of this suite uses the LAN search, or runs a real engine, while the test runs."""
     with turn():
         yield
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> session.Recording:
+    """The game as it goes among pymasep's own: what games with masep in them are compared with."""
+    own = tmp_path_factory.getbasetemp()
+    # A worker's is in that of the run.
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return session.record_once(shared)

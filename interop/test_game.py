@@ -8,21 +8,11 @@ from contextlib import ExitStack
 from typing import Any
 from xml.etree import ElementTree
 
-import pytest
-
 from lanterns import policy, session
 from masep import Masep
 from notation import canonical, parse, read
 from peers import Peer
 from real import of_peer
-from search_port import turn
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> session.Recording:
-    """The game as it goes among pymasep's own: what masep's games are compared with."""
-    with turn():
-        return session.record(tmp_path_factory.mktemp("recording"))
 
 
 def messages_of(player: Peer) -> Iterator[dict[str, Any]]:

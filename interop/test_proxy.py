@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 import real
 from lanterns import session
 from masep import Masep
 from peers import Peer, python
-from search_port import turn
 from sidecar import at_engine, at_interface
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> session.Recording:
-    """The game as it goes without anything between."""
-    with turn():
-        return session.record(tmp_path_factory.mktemp("recording"))
 
 
 def test_a_game_through_both_proxies_is_the_same_to_the_byte(

@@ -18,9 +18,9 @@ KILLED = (1, 2)
 
 
 @pytest.fixture(scope="module")
-def questions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def questions(recording: session.Recording) -> list[dict[str, Any]]:
     """See `tables.questions`."""
-    return tables.questions(tmp_path_factory.mktemp("recording"))
+    return tables.questions(recording)
 
 
 def test_unmodified_interfaces_play_two_episodes_one_is_late_and_one_is_killed(

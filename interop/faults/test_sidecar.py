@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import pytest
-
 from faults.network import Lan
 from lanterns import session
 from masep import Masep
 from peers import python
-from search_port import turn
 from sidecar import at_engine, at_interface, protected
 
 #: Segments so small that no observation fits into one.
 LINK = {"loss": 0.01, "delay": 0.1, "mtu": 576}
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> session.Recording:
-    """The game as it goes on one machine."""
-    with turn():
-        return session.record(tmp_path_factory.mktemp("recording"))
 
 
 def test_a_game_over_a_bad_link_is_the_same_to_the_byte(

@@ -223,9 +223,9 @@ def test_a_cable_pulled_in_mid_turn_costs_no_more_than_the_rules_say(
 
 
 @pytest.fixture(scope="module")
-def questions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def questions(recording: session.Recording) -> list[dict[str, Any]]:
     """See `tables.questions`."""
-    return tables.questions(tmp_path_factory.mktemp("recording"))
+    return tables.questions(recording)
 
 
 @pytest.mark.parametrize("outage", ["a moment", "for ever"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -90,6 +91,20 @@ def record(directory: Path) -> Recording:
     """A game among pymasep's own."""
     with engine(directory) as (host, port):
         return play(host, port, directory)
+
+
+def record_once(shared: Path) -> Recording:
+    """The same game for all processes of a run of this suite, which have that directory: the first one plays it."""
+    with search_port.turn():
+        kept = shared / "recording.pickle"
+        if kept.exists():
+            recording: Recording = pickle.loads(kept.read_bytes())
+            return recording
+        directory = shared / "recording"
+        directory.mkdir()
+        recording = record(directory)
+        kept.write_bytes(pickle.dumps(recording))
+        return recording
 
 
 def play(host: peers.Peer, port: int, directory: Path) -> Recording:

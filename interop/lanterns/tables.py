@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from lanterns import policy, session
 from notation import parse, read
 from peers import Peer
-from search_port import turn
 
 #: An actor of the recorded game: its name stands where that of a seat's interface will.
 MODEL = "actor-2"
 
 
-def questions(directory: Path) -> list[dict[str, Any]]:
+def questions(recording: session.Recording) -> list[dict[str, Any]]:
     """Observations of a game among pymasep's own to which an actor answers; the last is final, and answered as well."""
-    with turn():
-        recording = session.record(directory)
     messages = [read(frame) for frame in recording.seats[MODEL].frames[:-1]]
     asked = [message for message in messages if _choice(_xml(message), MODEL) is not None]
     assert len(asked) > 8
