@@ -112,30 +112,55 @@ impl Shared {
                 locked.wake_task();
             }
         }
-        poll_fn(|context| self.poll_end(context)).await
-    }
-
-    fn poll_end(&self, context: &Context<'_>) -> Poll<CloseReason> {
-        let mut locked = self.lock();
-        if let Some(reason) = self.closed.get() {
-            return Poll::Ready(reason.clone());
-        }
-        let handler_task = self.handler_task.get();
-        let is_handler = handler_task.is_some() && tokio::task::try_id().as_ref() == handler_task;
-        if is_handler && locked.core.is_closed() {
-            return Poll::Ready(locked.core.end_reason());
-        }
-        let waiters = &mut locked.end_waiters;
-        if !waiters.iter().any(|it| it.will_wake(context.waker())) {
-            waiters.push(context.waker().clone());
-        }
-        Poll::Pending
+        let mut waiter = EndWaiter {
+            shared: self,
+            key: None,
+        };
+        poll_fn(|context| waiter.poll(context)).await
     }
 }
 
 impl State {
     /// Has the calls that wait for the end look again.
     pub(super) fn wake_end_waiters(&mut self) {
-        self.woken.append(&mut self.end_waiters);
+        if let Some(waiters) = &mut self.end_waiters {
+            self.woken.extend(waiters.wake_all());
+        }
+    }
+}
+
+/// A call that waits for the end, until it is dropped.
+struct EndWaiter<'a> {
+    shared: &'a Shared,
+    key: Option<u64>,
+}
+
+impl EndWaiter<'_> {
+    fn poll(&mut self, context: &Context<'_>) -> Poll<CloseReason> {
+        let mut locked = self.shared.lock();
+        if let Some(reason) = self.shared.closed.get() {
+            return Poll::Ready(reason.clone());
+        }
+        let handler_task = self.shared.handler_task.get();
+        let is_handler = handler_task.is_some() && tokio::task::try_id().as_ref() == handler_task;
+        if is_handler && locked.core.is_closed() {
+            return Poll::Ready(locked.core.end_reason());
+        }
+        let waiters = locked.end_waiters.get_or_insert_default();
+        let key = *self.key.get_or_insert_with(|| waiters.join());
+        waiters.set_waker(key, context);
+        Poll::Pending
+    }
+}
+
+impl Drop for EndWaiter<'_> {
+    fn drop(&mut self) {
+        let Some(key) = self.key else {
+            return;
+        };
+        let mut locked = self.shared.lock();
+        let next = (locked.end_waiters.as_mut()).and_then(|waiters| waiters.leave(key));
+        // It looks once more, and goes on to wait.
+        locked.wake(next);
     }
 }

@@ -78,8 +78,8 @@ pub(crate) struct State {
     pub(super) is_left: bool,
     /// One who waits until all is written.
     pub(super) awaits_written: Option<Waker>,
-    /// Calls that wait for the end.
-    pub(super) end_waiters: Vec<Waker>,
+    /// Calls that wait for the end; most connections have none.
+    pub(super) end_waiters: Option<Box<Waiters>>,
     /// The wakers of those that are woken when the lock is let go.
     pub(super) woken: Vec<Waker>,
 }
@@ -159,7 +159,7 @@ impl Shared {
                 awaits_room: false,
                 is_left: false,
                 awaits_written: None,
-                end_waiters: Vec::new(),
+                end_waiters: None,
                 woken: Vec::new(),
             }),
             closed: OnceLock::new(),

@@ -74,6 +74,25 @@ async fn with_a_turn_kept() -> (Server, Peer, Connection) {
     (server, peer, connection)
 }
 
+/// A waker that does nothing.
+struct Still;
+
+impl Wake for Still {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_the_end_and_is_dropped_leaves_nothing() {
+    let (_server, connection, _peer) = connected(Limits::default()).await;
+    let still = Arc::new(Still);
+    let waker = Waker::from(still.clone());
+    let mut closed = Box::pin(connection.closed());
+    let polled = closed.as_mut().poll(&mut Context::from_waker(&waker));
+    assert_eq!(polled, Poll::Pending);
+    drop((closed, waker));
+    assert_eq!(Arc::strong_count(&still), 1);
+}
+
 /// A waker that calls the server.
 struct Calls(Arc<Server>, mpsc::UnboundedSender<()>);
 
