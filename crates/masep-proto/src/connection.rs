@@ -55,6 +55,7 @@ mod config;
 mod deadlines;
 mod ending;
 mod facts;
+mod gathering;
 mod hand_over;
 mod handler;
 mod hello;
@@ -88,6 +89,7 @@ use crate::{CloseReason, PeerId};
 pub use batch::Batch;
 pub use config::{Config, Protocols, WhenFull};
 pub use facts::PeerLimits;
+pub use gathering::Gathered;
 pub use hand_over::{HandOver, Heard};
 pub use handler::HandlerCall;
 pub use hello::{HelloFailure, OtherProfile};
@@ -97,6 +99,7 @@ pub use sending::{PushError, TooLarge};
 pub use signals::{Action, Actions, Event, Pushed, Read, Room, Want, Wants, Write};
 pub use transmit::Transmit;
 
+use gathering::Gathering;
 use handler::Handler;
 use inbound::Inbound;
 use masep::Masep;
@@ -157,6 +160,7 @@ pub struct Connection {
     /// When the last frame was accepted, and whether all that had arrived was read since.
     last_send: Option<Instant>,
     has_waited: bool,
+    gathering: Option<Box<Gathering>>,
 
     outcome: Outcome,
     /// Frames that were accepted were dropped by an abort.
@@ -299,6 +303,7 @@ impl Connection {
             written: 0,
             last_send: None,
             has_waited: false,
+            gathering: None,
             outcome: Outcome::Undecided,
             has_lost: false,
             is_closed: false,
@@ -406,6 +411,7 @@ impl Connection {
             && !self.input_over
             && !self.probes
             && !self.is_blocked
+            && !self.is_gathering()
             && !self.layer.more
             && !self.layer.owes
             && self.rest.is_none()

@@ -42,6 +42,7 @@ impl Connection {
         let blocked = self.write_until.filter(|_| self.is_blocked);
         let others = earlier(earlier(self.phase_until, blocked), self.held_until());
         let others = earlier(others, self.handler_until());
+        let others = earlier(others, self.gathered_until());
         match &self.masep {
             None => earlier(others, probed),
             Some(masep) => {
@@ -83,6 +84,9 @@ impl Connection {
         }
         if passed(self.handler_until(), now) {
             self.time_handler_out();
+        }
+        if passed(self.gathered_until(), now) {
+            self.see_to_gathered(now);
         }
         if passed(self.ping_at(), now)
             && let Some(masep) = &mut self.masep

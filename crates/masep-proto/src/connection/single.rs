@@ -18,6 +18,7 @@ impl Connection {
             return None;
         }
         self.transmit_out = true;
+        self.note_run();
         self.outbound.pass_frame(frame, framing)
     }
 

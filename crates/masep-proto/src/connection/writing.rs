@@ -32,6 +32,7 @@ impl Connection {
         let next = self.rest.take().or_else(|| self.fill_transmit());
         let transmit = next.or_else(|| self.layer.owes.then(Transmit::default))?;
         self.transmit_out = true;
+        self.note_gathered_taken();
         if self.wants_room && self.has_send_room(0) {
             self.wants_room = false;
             self.tell(event::SEND_ROOM);
@@ -107,6 +108,8 @@ impl Connection {
             Want::Nothing
         } else if self.is_blocked {
             Want::Ready
+        } else if self.waits_for_others() {
+            Want::Nothing
         } else {
             Want::Now
         }

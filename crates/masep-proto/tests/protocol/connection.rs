@@ -8,6 +8,7 @@ mod deadlines;
 mod early;
 mod ends;
 mod frames;
+mod gathering;
 mod handed_over;
 mod handler;
 mod hello;

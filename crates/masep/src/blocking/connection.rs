@@ -2,6 +2,7 @@
 
 #[cfg(not(masep_model))]
 mod aside;
+mod gathering;
 mod receiving;
 mod sending;
 

@@ -52,6 +52,10 @@ impl Shared {
         mut done: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T, TimedOut> {
         let mut state = self.lock();
+        if awaits == Awaits::Bytes {
+            // The peer may be waiting for them.
+            state.core.stop_gathering();
+        }
         if until.is_some() || state.needs_clock() {
             state.tick();
         }
@@ -156,14 +160,14 @@ impl Shared {
         }
     }
 
-    /// [Unlocks](Self::unlock) if the frame with this number is written: what others have left to the one who was writing is
-    /// to be done. Otherwise gives the number, for the caller to see to the rest.
+    /// [Unlocks](Self::unlock) if the frame with this number is written, or gathered: what others have left to the one who was
+    /// writing is to be done. Otherwise gives the number, for the caller to see to the rest.
     pub(super) fn unlock_if_written(
         self: &Arc<Self>,
         state: Guard<'_>,
         number: u64,
     ) -> Option<u64> {
-        if state.core.written() < number {
+        if state.core.written() < number && !state.core.has_gathering_room() {
             return Some(number);
         }
         self.unlock(state);

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-#[cfg(masep_model)]
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -13,6 +12,9 @@ use crate::sync::Instant;
 
 /// The most sockets that are told of at once. Others are told of by the next wait.
 const MOST_EVENTS: usize = 256;
+/// The unit of a wait for streams.
+#[cfg(not(masep_model))]
+const MILLISECOND: Duration = Duration::from_millis(1);
 /// The key of what wakes a wait, which no stream has.
 const WAKER: Token = Token(usize::MAX);
 
@@ -51,17 +53,29 @@ impl Poller {
         }
     }
 
-    /// Waits until some of the streams are ready, or the [remote](Self::remote) ends it; at the latest until the deadline, by one
-    /// call of the system, which counts in milliseconds, rounded up. True if it was the remote.
+    /// Waits until some of the streams are ready, or the [remote](Self::remote) ends it; at the latest until the deadline. True if
+    /// it was the remote.
     pub(super) fn wait(&mut self, until: Option<Instant>) -> io::Result<bool> {
         #[cfg(not(masep_model))]
-        let left = until.map(|until| until.saturating_duration_since(crate::sync::now()));
+        let left = self.wait_shortly(until)?;
         #[cfg(masep_model)]
         let left = self.wait_in_model(until)?;
         match self.poll.poll(&mut self.events, left) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(self.events.iter().any(|event| event.token() == WAKER)),
         }
+    }
+
+    /// The time that is left, which the call that follows counts in milliseconds, rounded up. A shorter one is waited for here.
+    #[cfg(not(masep_model))]
+    fn wait_shortly(&self, until: Option<Instant>) -> io::Result<Option<Duration>> {
+        use super::stream::{WOKEN, poll_fd, wait_for};
+        let left = until.map(|until| until.saturating_duration_since(crate::sync::now()));
+        if !left.is_some_and(|left| !left.is_zero() && left < MILLISECOND) {
+            return Ok(left);
+        }
+        wait_for(&mut [poll_fd(self.poll.registry(), WOKEN)], until)?;
+        Ok(Some(Duration::ZERO))
     }
 
     /// Others go on meanwhile, as the scheduler says. The set is ready when one of its streams is.

@@ -107,6 +107,7 @@ impl Shared {
         for event in [Event::Frames, Event::SendRoom, Event::Written(0)] {
             core.silence(event);
         }
+        core.set_gathering(true);
         if handled {
             core.set_handler();
         }

@@ -4,6 +4,8 @@
 //! the process. Then it is tried again.
 
 use std::env;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::mpsc;
@@ -11,7 +13,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use masep::access::{Digest, Grant, Grants, Tokens};
-use masep::{AccessToken, CloseReason, ConnectPhase, Frame, Role, Table};
+use masep::{
+    AccessToken, CloseReason, ConnectPhase, Frame, Limits, Role, SocketOptions, Table, blocking,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::alone;
@@ -31,6 +35,7 @@ const CASES: &[(&str, fn())] = &[
     ("tokens of async", || tokens(Shell::Async)),
     ("tokens of blocking", || tokens(Shell::Blocking)),
     ("name", name),
+    ("burst", burst),
     #[cfg(all(feature = "tls", feature = "unstable-bindings"))]
     ("giving away", giving_away),
 ];
@@ -159,6 +164,30 @@ fn handler() {
 #[test]
 fn a_seat_is_free_again_whose_player_has_no_thread() {
     in_its_own_process("seat");
+}
+
+#[test]
+fn frames_one_right_behind_another_arrive_though_there_is_no_thread_that_gathers_them() {
+    in_its_own_process("burst");
+}
+
+fn burst() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let (limits, options) = (Limits::default(), SocketOptions::default());
+    let connection = blocking::Connection::over(near, "peer", &limits, &options).unwrap();
+    let none = NoThreads::new();
+    let mut bytes = [0; 6];
+    far.set_read_timeout(Some(SOON)).unwrap();
+    for _ in 0..20 {
+        for number in 0..200_u32 {
+            connection.send(number.to_be_bytes().to_vec()).unwrap();
+        }
+        for number in 0..200_u32 {
+            far.read_exact(&mut bytes).expect("all arrive");
+            assert_eq!(bytes[2..], number.to_be_bytes());
+        }
+    }
+    drop(none);
 }
 
 /// There is a thread for the seat, and none for the one who is let in.

@@ -10,6 +10,8 @@ mod shells;
 
 #[cfg(feature = "unstable-bindings")]
 mod detached;
+#[cfg(unix)]
+mod gathering;
 #[cfg(target_os = "linux")]
 mod lan;
 #[cfg(unix)]

@@ -161,7 +161,10 @@ impl Connection {
     /// As [`flush`](Self::flush).
     pub fn flush_timeout(&self, time: Duration) -> Result<bool, SendError> {
         let shared = self.shared();
-        let (last, until) = (shared.lock().core.accepted(), after(time));
+        let mut state = shared.lock();
+        state.core.stop_gathering();
+        let (last, until) = (state.core.accepted(), after(time));
+        drop(state);
         match shared.drive(until, Awaits::Room, |state| state.is_written(last)) {
             Ok(written) => written.map(|()| true),
             Err(TimedOut) => Ok(false),

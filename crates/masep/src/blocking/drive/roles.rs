@@ -227,6 +227,9 @@ impl State {
         if !self.core.is_open() || self.roles.looks_until.is_some() {
             return !self.core.is_over();
         }
+        if self.core.is_gathering() {
+            return !self.roles.is_watched;
+        }
         self.core.wants().write != Want::Nothing && !self.roles.taken.writes
     }
 }

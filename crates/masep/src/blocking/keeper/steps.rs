@@ -104,6 +104,11 @@ impl Shared {
     /// what its stream takes now.
     pub(super) fn leave_at_once(self: &Arc<Self>) {
         let mut state = self.lock();
+        if state.core.is_gathering() {
+            state.core.set_gathering(false);
+            drop(state);
+            state = self.write_now();
+        }
         let is_written = state.core.unsent() == 0 || state.roles.taken.writes;
         if state.core.is_open() && (is_written || state.roles.waiting > 0) {
             return;
