@@ -27,7 +27,7 @@ const MOST_BYTES: usize = 8 * 1024;
 /// The state of it, for a shell that has somebody who writes what was gathered.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    /// What is gathered by now has waited for long enough.
+    /// The frames that are gathered by now have waited for long enough.
     is_due: bool,
     /// The frames that were sent since the pace was looked at, or the caller waited for the peer.
     run: u32,
@@ -178,7 +178,7 @@ impl Connection {
         }
     }
 
-    /// What was gathered is in a transmit.
+    /// The gathered frames are in a transmit.
     #[inline]
     pub(super) fn note_gathered_taken(&mut self) {
         if let Some(gathering) = &mut self.gathering {
