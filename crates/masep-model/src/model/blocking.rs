@@ -19,6 +19,8 @@ use crate::{CloseReason, SendError, SocketOptions, TryRecvError};
 
 /// Frames that each thread sends, and the peer to each of two that receive.
 const FRAMES: u8 = 3;
+/// Frames that each thread sends one right behind another: some of them are gathered.
+const MANY: u8 = 40;
 /// Bytes of a frame: more than half of what the socket takes.
 const SIZE: usize = 3_000;
 
@@ -329,6 +331,49 @@ pub(crate) fn event_loop() {
         CloseReason::PeerBye
     };
     assert_eq!(connection.close_reason(), Some(&reason));
+}
+
+/// Threads send small frames one right behind another, which wait for each other, and then make no call any more: all arrive.
+pub(crate) fn gathers() {
+    let (near, far) = UnixStream::pair().unwrap();
+    far.set_nonblocking(true).unwrap();
+    // With little room their senders write them.
+    let room = if random(2) == 0 { 4 } else { 100 };
+    let limits = Limits::default().queue_messages(room);
+    let connection = Connection::over(near, "peer", &limits, &SocketOptions::default()).unwrap();
+    let peer = Arc::new(far);
+    let (came, went) = (Arc::default(), Arc::default());
+    let senders = [0..MANY, MANY..2 * MANY].map(|numbers| {
+        let connection = connection.clone();
+        thread::spawn(move || {
+            for number in numbers {
+                let frame = vec![number; 4];
+                if random(2) == 0 || connection.try_send(frame.clone()).is_err() {
+                    connection.send(frame).unwrap();
+                }
+                match random(12) {
+                    0 => connection.flush().unwrap(),
+                    1 => drop(connection.try_recv()),
+                    2 => drop(connection.try_flush().unwrap()),
+                    _ => {}
+                }
+            }
+        })
+    });
+    let reader = read(&peer, &went);
+    let caller = (random(2) == 0).then(|| receive(&connection, &came));
+    went.wait_for(2 * usize::from(MANY));
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    write(&peer, b"\x03\0BYE");
+    assert_eq!(connection.recv(), Err(CloseReason::PeerBye));
+    let (arrived, _) = reader.join().unwrap();
+    let of = |first: bool| arrived.iter().filter(move |it| (**it < MANY) == first);
+    assert!(of(true).is_sorted() && of(false).is_sorted());
+    if let Some(caller) = caller {
+        caller.join().unwrap();
+    }
 }
 
 /// The peer closes at any moment, so that writes fail, while this side ends the connection: all calls

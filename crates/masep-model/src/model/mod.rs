@@ -70,6 +70,11 @@ pub const SCENARIOS: &[Scenario] = &[
         run: blocking::both_write,
     },
     Scenario {
+        name: "blocking-gathers",
+        about: "two threads send small frames one right behind another, and nobody flushes the last ones",
+        run: blocking::gathers,
+    },
+    Scenario {
         name: "blocking-end",
         about: "threads receive and send while another one ends the connection, or the peer does",
         run: blocking::ends,

@@ -12,7 +12,7 @@ use crate::Frame;
 
 /// The number of frames in a row after which the pace is looked at. A caller that waits for the peer begins anew, and none
 /// of its frames waits.
-const RUN: u32 = if cfg!(masep_model) { 1 } else { 16 };
+const RUN: u32 = 16;
 /// Frames are gathered if each follows the one before it within this time, on average.
 const PACE: Duration = Duration::from_micros(10);
 /// The longest time that a gathered frame waits. With less, the writer is woken more often. It is about the time in which
@@ -113,7 +113,11 @@ impl Connection {
     pub(super) fn note_run(&mut self) {
         let has_waited = mem::take(&mut self.has_waited);
         if let Some(gathering) = &mut self.gathering {
-            gathering.run = if has_waited { 0 } else { gathering.run + 1 };
+            gathering.run = if has_waited {
+                0
+            } else {
+                gathering.run.saturating_add(1)
+            };
         }
     }
 
@@ -195,6 +199,7 @@ impl Connection {
             && self.rest.is_none()
             && !self.has_ahead()
             && !self.layer.owes
+            && !self.wants_room
             && !self.outbound.fills_write(&self.config.limits)
     }
 }

@@ -29,16 +29,19 @@ impl Shared {
         if !state.core.may_gather() {
             return Gathering::Alone(state);
         }
-        match state.gather(frame) {
-            Gathered::First => {
-                drop(state);
-                keeper::watch(self);
-                Gathering::Later
-            }
-            Gathered::Waits => Gathering::Later,
-            Gathered::Full => Gathering::Now(state.core.accepted()),
-            Gathered::No => Gathering::Alone(state),
+        let is_first = match state.gather(frame) {
+            Gathered::First => true,
+            Gathered::Waits => false,
+            Gathered::Full => return Gathering::Now(state.core.accepted()),
+            Gathered::No => return Gathering::Alone(state),
+        };
+        // The keeper may have left the connection to a thread that waited for others.
+        let is_seen_to = state.roles.is_watched || state.roles.is_stepped;
+        if is_first || !is_seen_to {
+            drop(state);
+            keeper::watch(self);
         }
+        Gathering::Later
     }
 }
 

@@ -300,7 +300,8 @@ impl State {
 
     /// True if another thread is in a write.
     fn is_being_written(&self) -> bool {
-        self.core.wants().write == Want::Nothing && self.core.unsent() > 0
+        let is_waiting = self.core.is_gathering() || self.core.wants_write() != Want::Nothing;
+        !is_waiting && self.core.unsent() > 0
     }
 
     /// The outcome of the frame with this number, when it has one.
