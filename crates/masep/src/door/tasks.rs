@@ -8,7 +8,7 @@ use std::sync::Arc;
 use masep_proto::admission::Entrance;
 use masep_proto::connection::Connection as Core;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, field};
 
 use super::{Door, Membership};
@@ -61,7 +61,12 @@ impl<H: SocketHandler> ServerTask<H> {
                 Ok((transport, address)) => self.clone().arrive(transport, entrance, address),
                 Err(error) => {
                     if let Some(rest) = errors.rest(&error, now()) {
-                        let _ = timeout(rest, stopped.wait_for(|stopped| *stopped)).await;
+                        tokio::select! {
+                            biased;
+                            _ = stopped.wait_for(|stopped| *stopped) => break,
+                            never = &mut time => match never {},
+                            () = sleep(rest) => {}
+                        }
                     }
                 }
             }
