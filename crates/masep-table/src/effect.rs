@@ -306,7 +306,12 @@ pub enum Event {
     /// The connection of a seat is lost.
     Away(SeatId),
     /// The player of a seat is back.
-    Back(SeatId),
+    Back {
+        /// The seat.
+        seat: SeatId,
+        /// The id that it has now: one that proves its seat otherwise may come with another.
+        id: PeerId,
+    },
     /// A seat has missed too many turns, and is waited for no longer.
     Asleep(SeatId),
     /// A seat that was asleep has acted.

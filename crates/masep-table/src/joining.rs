@@ -332,11 +332,11 @@ impl Table {
         };
         place.epoch += 1;
         place.misses = 0;
+        let id = player.id.clone();
         let event = if title == Title::Same {
-            Event::Back(seat)
+            Event::Back { seat, id }
         } else {
             place.clear();
-            let id = player.id.clone();
             Event::Seated { seat, id }
         };
         place.player = Some(player);

@@ -101,7 +101,7 @@ class TableEvent:
     seat: str | None = None
     """The name of the seat."""
     id: str | None = None
-    """The id of who was seated."""
+    """The id of the player that was seated or is back."""
     code: str | None = None
     """The reason why something was ignored: ``"late"``, ``"repeated"``, ``"not_asked"``, ..."""
     spectators: int | None = None

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::resume_unwind;
 
 use masep::table::{Event, How, Move, Seat, SeatState, TableError, View};
-use masep_proto::{Dict, Value};
+use masep_proto::{Dict, PeerId, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
@@ -149,14 +149,15 @@ pub(super) fn event<'py>(
     name: impl Fn(masep::table::SeatId) -> String,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let of = |kind: &'static str, seat| (kind, Some(name(seat)), None, None, None);
+    let with_id = |kind: &'static str, seat, id: PeerId| {
+        let id = Some(id.as_str().to_owned());
+        (kind, Some(name(seat)), id, None, None)
+    };
     let (kind, seat, id, code, spectators) = match event {
-        Event::Seated { seat, id } => {
-            let id = Some(id.as_str().to_owned());
-            ("seated", Some(name(seat)), id, None, None)
-        }
+        Event::Seated { seat, id } => with_id("seated", seat, id),
         Event::Filled => ("filled", None, None, None, None),
         Event::Away(seat) => of("away", seat),
-        Event::Back(seat) => of("back", seat),
+        Event::Back { seat, id } => with_id("back", seat, id),
         Event::Asleep(seat) => of("asleep", seat),
         Event::Awake(seat) => of("awake", seat),
         Event::Gone(seat) => of("gone", seat),

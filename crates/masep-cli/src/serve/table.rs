@@ -35,7 +35,7 @@ Out: listening; {\"event\":\"seated\",\"seat\":\"red\",\"id\":ID,\"address\":...
 them without --seats (those who are refused are in the log alone, with MASEP_LOG=info); filled, when all are; {\"event\":\"asked\",\"turn\":N}, the \
 answer to ask; {\"event\":\"decision\",\"turn\":N,\"seat\":\"red\",\"how\":\"played\",\"action\":...}, one for each seat that was \
 asked, \"how\" played, default (--late) or none, \"why\" late, away, asleep, gone, dead, vacant, closed, undeliverable; away, \
-back, asleep, awake, gone and vacant with a seat; emptied, when nobody is left to decide; spectators with their number; \
+asleep, awake, gone and vacant with a seat, back with what seated has; emptied, when nobody is left to decide; spectators with their number; \
 ended; ignored, error.
 
 In, one object a line: {\"ask\":{\"red\":VIEW,\"blue\":VIEW}}; a seat can be asked again when it is decided, whatever the \

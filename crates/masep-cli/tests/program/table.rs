@@ -144,7 +144,17 @@ fn a_player_that_is_killed_comes_back_with_its_seat_and_learns_what_counted() {
         red.signal(nix::sys::signal::Signal::SIGKILL);
         assert_eq!(engine.event("away")["seat"], "red");
         let mut red = player(&address, "ann", &options);
-        assert_eq!(engine.event("back")["seat"], "red");
+        let back = engine.event("back");
+        assert_eq!(picked(&back, ["seat", "id"]), json!(["red", "ann"]));
+        assert!(back["address"].is_string());
+        assert_eq!(
+            back["protocol"],
+            if scheme == "masep" {
+                json!(2)
+            } else {
+                Json::Null
+            }
+        );
         red.event("joined");
         // The engine asks the same, and takes one answer.
         let again = red.event("turn");

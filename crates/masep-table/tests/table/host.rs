@@ -292,7 +292,10 @@ fn case_45_between_turns_the_door_is_open() {
     let expected = [
         Event::Spectators(1),
         Event::Away(red),
-        Event::Back(red),
+        Event::Back {
+            seat: red,
+            id: "a".into(),
+        },
         Event::Away(red),
         Event::Gone(red),
     ];

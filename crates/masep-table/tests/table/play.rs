@@ -536,8 +536,8 @@ impl Play {
 
     fn note(&mut self, event: &Event) {
         match event {
-            Event::Seated { seat, .. } | Event::Back(seat) => {
-                let is_same = matches!(event, Event::Back(_));
+            Event::Seated { seat, .. } | Event::Back { seat, .. } => {
+                let is_same = matches!(event, Event::Back { .. });
                 let peer = self.acting.expect("somebody has come");
                 self.model.seated(*seat, peer, is_same);
             }

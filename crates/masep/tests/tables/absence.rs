@@ -44,7 +44,7 @@ fn a_player_that_is_killed_comes_back_to_the_same_question(of_table: Shell, of_p
         drop(red);
         table.wait_for(|event| matches!(event, Event::Away(_)));
         let again = play(of_players.player(again, table.address()));
-        table.wait_for(|event| matches!(event, Event::Back(_)));
+        table.wait_for(|event| matches!(event, Event::Back { .. }));
         // That turn was dropped by the host, and goes on until it is closed.
         drop(turn);
         table.close(1);

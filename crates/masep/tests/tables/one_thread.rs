@@ -110,7 +110,7 @@ async fn a_player_comes_back_in_the_thread_of_its_table() {
         table.end().await;
         assert_eq!(playing.await.unwrap(), [1, 2, 2, 3]);
         let events = table.events();
-        let is_back = |event: &Event| matches!(event, Event::Back(_));
+        let is_back = |event: &Event| matches!(event, Event::Back { .. });
         assert!(events.iter().any(is_back), "{events:?}");
     };
     timeout(SOON, game)

@@ -22,22 +22,8 @@ pub(super) enum TableEvent<'a> {
         pymasep_address: Option<Address>,
         seats: &'a [String],
     },
-    /// A player has a seat. Of a connection that has ended already there is no more than its id.
-    Seated {
-        seat: String,
-        id: String,
-        #[serde(
-            serialize_with = "as_text_if_some",
-            skip_serializing_if = "Option::is_none"
-        )]
-        address: Option<Address>,
-        /// Not there where it is pymasep's.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        protocol: Option<u16>,
-        /// The name of its access token.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        token: Option<String>,
-    },
+    /// A player has a seat.
+    Seated(Player),
     Filled,
     /// A turn was opened.
     Asked {
@@ -55,9 +41,8 @@ pub(super) enum TableEvent<'a> {
     Away {
         seat: String,
     },
-    Back {
-        seat: String,
-    },
+    /// The player of a seat is back, with another connection.
+    Back(Player),
     Asleep {
         seat: String,
     },
@@ -86,15 +71,33 @@ pub(super) enum TableEvent<'a> {
     Ended,
 }
 
+/// A player with its connection. Of one that has ended already there is no more than its id.
+#[derive(Debug, Serialize)]
+pub(super) struct Player {
+    seat: String,
+    id: String,
+    #[serde(
+        serialize_with = "as_text_if_some",
+        skip_serializing_if = "Option::is_none"
+    )]
+    address: Option<Address>,
+    /// Not there where it is pymasep's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<u16>,
+    /// The name of its access token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
 impl TableEvent<'_> {
     /// The event of a table; `None` for one that has no name here.
     pub(super) fn new(table: &Table, event: Event) -> Option<Self> {
         let name = |seat| table.name(seat).to_string();
         Some(match event {
-            Event::Seated { seat, id } => Self::seated(table, name(seat), id.as_str()),
+            Event::Seated { seat, id } => Self::Seated(Player::new(table, name(seat), id.as_str())),
             Event::Filled => Self::Filled,
             Event::Away(seat) => Self::Away { seat: name(seat) },
-            Event::Back(seat) => Self::Back { seat: name(seat) },
+            Event::Back { seat, id } => Self::Back(Player::new(table, name(seat), id.as_str())),
             Event::Asleep(seat) => Self::Asleep { seat: name(seat) },
             Event::Awake(seat) => Self::Awake { seat: name(seat) },
             Event::Gone(seat) => Self::Gone { seat: name(seat) },
@@ -111,13 +114,15 @@ impl TableEvent<'_> {
             _ => return None,
         })
     }
+}
 
-    fn seated(table: &Table, seat: String, id: &str) -> Self {
+impl Player {
+    fn new(table: &Table, seat: String, id: &str) -> Self {
         let connection = table.server().registry().get_connection(id);
         let connection = connection.as_ref();
         let protocol = connection.map(masep::Connection::protocol);
         let grant = connection.and_then(|it| it.grant());
-        Self::Seated {
+        Self {
             seat,
             id: id.to_owned(),
             address: connection.map(masep::Connection::address),

@@ -213,7 +213,9 @@ impl Host {
                 let took = from.elapsed();
                 let events = self.table.events();
                 // One that comes back and is lost again between two looks is away for the second time.
-                let is_back = events.iter().any(|event| matches!(event, Event::Back(_)));
+                let is_back = events
+                    .iter()
+                    .any(|event| matches!(event, Event::Back { .. }));
                 waited.events.extend(events);
                 if before.0 && after.0 {
                     waited.in_all += took;
@@ -313,7 +315,7 @@ impl Host {
             self.trace(format_args!("life {} {event:?}", self.life));
             let mut book = self.stage.ledger.lock();
             match event {
-                Event::Back(_) => book.figures.back += 1,
+                Event::Back { .. } => book.figures.back += 1,
                 Event::Emptied => book.figures.emptied += 1,
                 Event::Gone(seat) => {
                     book.figures.gone += 1;
