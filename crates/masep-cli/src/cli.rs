@@ -67,8 +67,11 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(aliases = ["listen", "host"])]
     Serve(serve::Serve),
+    #[command(aliases = ["connect", "play"])]
     Join(join::Join),
+    #[command(aliases = ["find", "scout"])]
     Discover(discover::Discover),
     Tap(tap::Tap),
     Proxy(Box<proxy::Proxy>),
@@ -183,6 +186,21 @@ mod tests {
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
         variables::with_variables(Cli::command(), |_| true).debug_assert();
+    }
+
+    #[test]
+    fn the_words_of_other_programs_name_a_verb_too() {
+        for (word, verb) in [
+            ("listen", "serve"),
+            ("host", "serve"),
+            ("connect", "join"),
+            ("play", "join"),
+            ("find", "discover"),
+            ("scout", "discover"),
+        ] {
+            let matches = Cli::command().try_get_matches_from(["masep", word]);
+            assert_eq!(matches.unwrap().subcommand_name(), Some(verb), "{word}");
+        }
     }
 
     #[test]
