@@ -441,6 +441,9 @@ def test_a_player_that_closes_comes_back_by_its_resume_text():
             assert again.act("now")
             thread.join(SOON)
             assert moves[0].action == "now"
+            while (event := host.event(SOON)).kind != "back":
+                pass
+            assert (event.seat, event.id) == ("red", "p")
             # Leaving in order gives the seat up.
         while host.event(SOON).kind != "gone":
             pass

@@ -72,9 +72,9 @@ impl Connection {
         self.gathered_until().is_some()
     }
 
-    /// True if more can be gathered before the caller has to write.
+    /// True if more can be gathered before the caller has to write. False from the end on.
     pub fn has_gathering_room(&self) -> bool {
-        self.is_gathering() && !self.outbound.fills_write(&self.config.limits)
+        self.takes_frames && self.is_gathering() && !self.outbound.fills_write(&self.config.limits)
     }
 
     /// Takes the frame that there is in, if the caller sends so many in a row that they are to be gathered, and if there is

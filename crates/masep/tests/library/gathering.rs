@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use masep::blocking::Connection;
-use masep::{Frame, Limits, SocketOptions};
+use masep::{Frame, Limits, SendError, SocketOptions};
 
 use crate::shells::SOON;
 
@@ -150,5 +150,25 @@ fn a_flush_and_an_end_have_all_written_that_was_sent_before() {
         let (arrived, rest) = reading.join().unwrap();
         assert!(arrived.into_iter().eq(0..FRAMES));
         assert_eq!(rest, b"\x03\0BYE");
+    }
+}
+
+#[test]
+fn a_sender_whose_peer_goes_is_told_so() {
+    for size in [4, 4_000] {
+        for (connection, mut peer) in connections() {
+            let leaving = thread::spawn(move || {
+                let mut some = vec![0; 10_000];
+                peer.read_exact(&mut some).unwrap();
+            });
+            let frame = Frame::new(vec![7; size]);
+            let error = loop {
+                if let Err(error) = connection.send(frame.clone()) {
+                    break error;
+                }
+            };
+            assert!(matches!(error, SendError::Closed(_)), "{error:?}");
+            leaving.join().unwrap();
+        }
     }
 }

@@ -10,6 +10,8 @@ mod shells;
 
 #[cfg(feature = "unstable-bindings")]
 mod detached;
+#[cfg(feature = "unstable-transport")]
+mod door;
 #[cfg(unix)]
 mod gathering;
 #[cfg(target_os = "linux")]

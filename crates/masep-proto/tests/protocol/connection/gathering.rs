@@ -224,6 +224,18 @@ fn frames_that_wait_for_others_arrive_in_front_of_all_that_is_sent_behind_them()
 }
 
 #[test]
+fn a_frame_is_not_taken_for_gathered_when_the_connection_has_ended() {
+    let mut caller = Caller::new(Pair::open2());
+    caller.send_until_gathered();
+    let (core, now) = (&mut caller.pair.engine.core, caller.pair.now);
+    assert!(core.has_gathering_room());
+    core.abort(CloseReason::Aborted, now);
+    assert!(!core.has_gathering_room());
+    let outcome = core.outcome_of(core.accepted());
+    assert_eq!(outcome, Some(Err(CloseReason::Aborted)));
+}
+
+#[test]
 fn a_control_frame_takes_what_was_gathered_along() {
     let mut caller = Caller::new(Pair::open2());
     caller.send_until_gathered();
