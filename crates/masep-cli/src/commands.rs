@@ -7,7 +7,7 @@ use bytes::Bytes;
 use masep::{Connection, Frame, Message, SendError};
 use serde_json::{Map, Value as Json};
 
-pub(crate) use self::input::{Input, Line};
+pub(crate) use self::input::{Ending, Input, Line};
 pub(crate) use self::send_away::SendAway;
 use crate::failure::Failure;
 use crate::lines;

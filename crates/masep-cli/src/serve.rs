@@ -2,6 +2,7 @@
 
 mod handler;
 mod sending;
+mod stopping;
 mod table;
 mod told;
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use self::handler::TellEvents;
 use self::sending::Sending;
+use self::stopping::Stopping;
 use self::table::TableOptions;
 use crate::address;
 use crate::commands::{Form, Input};
@@ -208,16 +210,6 @@ impl From<FullPolicy> for WhenFull {
     }
 }
 
-/// The reason why a server stops.
-enum Stop {
-    /// A signal came.
-    Signal,
-    /// A line asked for it, or the end of all lines.
-    Line,
-    /// Nobody can hear its events any more.
-    Output(Result<(), Error>),
-}
-
 impl Serve {
     pub(crate) fn run(self) -> Result<Status, Error> {
         if self.table.is_wanted() {
@@ -228,7 +220,7 @@ impl Serve {
 
     async fn serve(self) -> Result<Status, Error> {
         let mut signals = Signals::new().map_err(Error::Start)?;
-        let mut writer = EventWriter::start(self.time, false)?;
+        let writer = EventWriter::start(self.time, false)?;
         let events = writer.events();
         let id = self.id.clone().unwrap_or_else(|| id::random("engine"));
         let input = Input::start(id.clone(), FORM, self.end_with_stdin)?;
@@ -243,42 +235,14 @@ impl Serve {
             when_full: self.when_full.into(),
             patience: self.limits.limits().write_time.min(PATIENCE),
         };
-
-        let mut lines = Box::pin(sending.do_lines(input));
-        let stop = tokio::select! {
-            _ = signals.next() => Stop::Signal,
-            () = &mut lines => Stop::Line,
-            ended = writer.ended() => Stop::Output(ended),
+        let stopping = Stopping {
+            signals,
+            writer,
+            ending,
+            drain_time: self.drain_time,
         };
-        let by_signal = matches!(stop, Stop::Signal);
-        let deadline = Instant::now() + self.drain_time;
-        let drain = async {
-            let left = if by_signal {
-                ending.finish(lines, deadline).await
-            } else {
-                drop(lines);
-                0
-            };
-            let time = deadline.saturating_duration_since(Instant::now());
-            shut_down(server, time, left, &events).await
-        };
-        let end = async {
-            match stop {
-                Stop::Signal | Stop::Line => writer.finish_after(drain, self.drain_time).await,
-                Stop::Output(ended) => {
-                    let status = drain.await;
-                    match ended {
-                        // Nobody wants to hear more, but not all was sent.
-                        Err(Error::StdoutClosed) if status != Status::Done => Ok(status),
-                        ended => ended.map(|()| status),
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            ended = end => ended,
-            status = signals.next() => Ok(status),
-        }
+        let drain = |undone, deadline| shut_down(server, deadline, undone, &events);
+        stopping.run(sending.do_lines(input), drain).await
     }
 
     /// Binds, and tells so before anything else.
@@ -351,7 +315,13 @@ fn usage(error: &io::Error) -> Error {
 }
 
 /// Ends all connections, and tells what was not sent by then: to peers, and of the lines that were read.
-async fn shut_down(server: Arc<Server>, time: Duration, undone: usize, events: &Events) -> Status {
+async fn shut_down(
+    server: Arc<Server>,
+    deadline: Instant,
+    undone: usize,
+    events: &Events,
+) -> Status {
+    let time = deadline.saturating_duration_since(Instant::now());
     if undone > 0 {
         events.tell(Source::Program, &Event::undone(undone)).await;
     }

@@ -11,11 +11,13 @@ use clap::Args;
 use masep::table::{self, Clock, How, Seat, Table, TableError, View};
 use masep::{PeerId, TypeName, Value};
 use tokio::sync::{RwLock, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use self::commands::{Ask, Command};
 use self::events::TableEvent;
 use super::Serve;
+use super::stopping::Stopping;
 use crate::address;
 use crate::commands::{Input, Line};
 use crate::error::Error;
@@ -121,20 +123,10 @@ fn parse_value(text: &str) -> Result<Value, String> {
     Value::from_json(&json).map_err(|error| error.to_string())
 }
 
-/// The reason why a table ends.
-enum Stop {
-    /// A signal came.
-    Signal,
-    /// A line asked for it, or the end of all lines.
-    Line,
-    /// Nobody can hear its events any more.
-    Output(Result<(), Error>),
-}
-
 /// Plays until it is told to end.
 pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
     let mut signals = Signals::new().map_err(Error::Start)?;
-    let mut writer = EventWriter::start(options.time, false)?;
+    let writer = EventWriter::start(options.time, false)?;
     let events = writer.events();
     let id = options.id.clone().unwrap_or_else(|| id::random("engine"));
     let input = Input::start_with(commands::parse, options.end_with_stdin)?;
@@ -156,54 +148,45 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
         events: events.clone(),
         turns: Arc::default(),
     };
-    let (turns, of_telling) = (engine.turns.clone(), table.clone());
-    let mut telling = tokio::spawn(tell_events(of_telling, events.clone(), turns));
-    let mut lines = Box::pin(engine.do_lines(input));
-    let stop = tokio::select! {
-        _ = signals.next() => Stop::Signal,
-        () = &mut lines => Stop::Line,
-        ended = writer.ended() => Stop::Output(ended),
+    let telling = tokio::spawn(tell_events(
+        table.clone(),
+        events.clone(),
+        engine.turns.clone(),
+    ));
+    let stopping = Stopping {
+        signals,
+        writer,
+        ending,
+        drain_time: options.drain_time,
     };
-    let by_signal = matches!(stop, Stop::Signal);
-    let deadline = Instant::now() + options.drain_time;
-    let end = async {
-        let undone = if by_signal {
-            ending.finish(lines, deadline).await
-        } else {
-            drop(lines);
-            0
-        };
-        if undone > 0 {
-            events.tell_other(&Event::undone(undone)).await;
+    let drain = |undone, deadline| end(&table, telling, &events, undone, deadline);
+    stopping.run(engine.do_lines(input), drain).await
+}
+
+/// Ends the table, and tells what was not done and not sent by then.
+async fn end(
+    table: &Table,
+    mut telling: JoinHandle<()>,
+    events: &Events,
+    undone: usize,
+    deadline: Instant,
+) -> Status {
+    if undone > 0 {
+        events.tell_other(&Event::undone(undone)).await;
+    }
+    let connections = table.server().registry().connections();
+    let ended = timeout_at(deadline, table.end()).await;
+    for connection in connections.iter().filter(|_| ended.is_err()) {
+        if connection.unsent() > 0 {
+            events.tell_other(&Event::cut_off(connection)).await;
         }
-        let connections = table.server().registry().connections();
-        let ended = timeout_at(deadline, table.end()).await;
-        for connection in connections.iter().filter(|_| ended.is_err()) {
-            if connection.unsent() > 0 {
-                events.tell_other(&Event::cut_off(connection)).await;
-            }
-        }
-        // The last event is that of the end.
-        let told = timeout_at(deadline, &mut telling).await;
-        telling.abort();
-        match (ended, told) {
-            (Ok(()), Ok(_)) if undone == 0 => Status::Done,
-            _ => Status::NotSent,
-        }
-    };
-    let end = async {
-        match stop {
-            Stop::Signal | Stop::Line => writer.finish_after(end, options.drain_time).await,
-            Stop::Output(ended) => match (end.await, ended) {
-                // Nobody wants to hear more, but not all was sent.
-                (status, Err(Error::StdoutClosed)) if status != Status::Done => Ok(status),
-                (status, ended) => ended.map(|()| status),
-            },
-        }
-    };
-    tokio::select! {
-        ended = end => ended,
-        status = signals.next() => Ok(status),
+    }
+    // The last event is that of the end.
+    let told = timeout_at(deadline, &mut telling).await;
+    telling.abort();
+    match (ended, told) {
+        (Ok(()), Ok(_)) if undone == 0 => Status::Done,
+        _ => Status::NotSent,
     }
 }
 
