@@ -43,6 +43,22 @@ def test_a_conversation(server):
             agent.send(b"late")
 
 
+def test_nobody_is_accepted_after_a_shutdown(server):
+    with masep.connect(address_of(server), id="agent"):
+        server.shutdown()
+        assert server.accept(SOON) is None
+
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            async with await masep.aio.connect(address_of(server), id="agent"):
+                while server._accepted.empty():
+                    await asyncio.sleep(0)
+                await server.shutdown()
+                assert await server.accept(SOON) is None
+
+    asyncio.run(main())
+
+
 def test_nothing_in_time_is_no_end(server):
     with masep.connect(address_of(server), id="agent") as agent:
         engine = server.accept(SOON)

@@ -469,6 +469,7 @@ class Server(_admitting.InLoop, Listener[Connection, _admitting.AdmitAsync], _bl
         self._forks = _live.forks
         self._turn = _Loop.of(loop)
         self._accepted: _Given[_masep.Connection | None] = _Given()
+        self._is_shut = False
         self._requests: asyncio.Queue[_masep.Request | None] | None = None
         _start_giving(self._server.accept, loop, self._accepted)
         if asks:
@@ -502,6 +503,9 @@ class Server(_admitting.InLoop, Listener[Connection, _admitting.AdmitAsync], _bl
             connection = await self._next(self._accepted, left)
             if connection is None:
                 return None
+            if self._is_shut:
+                # It has ended, or is being ended.
+                continue
             try:
                 return self._of(connection)
             except OSError as error:
@@ -563,6 +567,7 @@ class Server(_admitting.InLoop, Listener[Connection, _admitting.AdmitAsync], _bl
         :return: the ids of the peers that had not taken all in that time, and were cut off
         """
         _masep.check_timeout(timeout)
+        self._is_shut = True
         cut = await in_thread(lambda: self._server.shutdown(timeout))
         self._admit = None
         return cut
