@@ -8,6 +8,7 @@ use masep::Role;
 use masep::access::{AccessRequest as Asked, Grant};
 use pyo3::prelude::*;
 
+use crate::exit::detach;
 use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 use crate::{bounds, control, errors};
@@ -60,7 +61,7 @@ impl AccessRequests {
     /// The next one; `None` when the server is gone. To be called by a thread that may wait without an end.
     fn next(&self, py: Python<'_>) -> PyResult<Option<AccessRequest>> {
         self.process.check(py)?;
-        let asked = py.detach(|| {
+        let asked = detach(py, || {
             let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
             receiver.as_ref()?.recv().ok()
         });
@@ -164,14 +165,14 @@ impl AccessRequest {
             grant.expires = SystemTime::UNIX_EPOCH.checked_add(since);
         }
         let asked = self.take(py)?;
-        py.detach(|| asked.admit(grant));
+        detach(py, || asked.admit(grant));
         Ok(())
     }
 
     /// Does not let it in.
     fn refuse(&self, py: Python<'_>) -> PyResult<()> {
         let asked = self.take(py)?;
-        py.detach(|| asked.refuse());
+        detach(py, || asked.refuse());
         Ok(())
     }
 }

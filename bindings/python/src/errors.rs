@@ -12,17 +12,16 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::exit;
 use crate::place::Place;
 
 /// The classes are written in Python, where they can have two bases.
 fn exception<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
-    let class = py
-        .import("masep._exceptions")
-        .and_then(|module| module.getattr(name));
-    match class.and_then(|class| class.call1(args)) {
-        Ok(raised) => PyErr::from_value(raised),
-        Err(error) => error,
-    }
+    let raised = exit::running(py, || {
+        let class = py.import("masep._exceptions")?.getattr(name)?;
+        class.call1(args)
+    });
+    raised.map_or_else(|error| error, PyErr::from_value)
 }
 
 /// The caller handed over something that cannot be sent.

@@ -14,6 +14,7 @@ mod ending;
 mod errors;
 mod event_loop;
 mod exchange;
+mod exit;
 mod frames;
 mod from_python;
 mod listening;
@@ -79,6 +80,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ending::end_all, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::check_timeout, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::forked, module)?)?;
+    module.add_function(wrap_pyfunction!(exit::begin_exit, module)?)?;
     module.add_function(wrap_pyfunction!(message::encode_message, module)?)?;
     module.add_function(wrap_pyfunction!(message::encode_cbor, module)?)?;
     module.add_function(wrap_pyfunction!(message::message_to_xml, module)?)?;

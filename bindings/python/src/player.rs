@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 
 use crate::access::{Way, with_credentials};
 use crate::bounds::{self, seconds};
+use crate::exit::detach;
 use crate::table::values;
 use crate::waiting::{self, Call, Process};
 use crate::{client, errors, tls};
@@ -170,7 +171,7 @@ impl Player {
         call: impl FnOnce(&mut blocking::Player) -> T + Send,
     ) -> PyResult<Option<T>> {
         self.process.check(py)?;
-        Ok(py.detach(|| self.shared.lock().as_mut().map(call)))
+        Ok(detach(py, || self.shared.lock().as_mut().map(call)))
     }
 
     /// Ends it, in order.
@@ -260,7 +261,7 @@ impl Player {
         while !self.shared.is_closed.load(Ordering::Acquire) {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             slice = left.map_or(slice, |left| left.min(slice));
-            match py.detach(|| self.shared.look(slice)) {
+            match detach(py, || self.shared.look(slice)) {
                 Look::Turn(turn) => return Self::turn(py, &turn).map(Some),
                 Look::Over => return Ok(None),
                 Look::Nothing => py.check_signals()?,
@@ -282,7 +283,7 @@ impl Player {
         py: Python<'py>,
     ) -> PyResult<(&'static str, Option<Bound<'py, PyAny>>)> {
         self.process.check(py)?;
-        let looked = py.detach(|| self.shared.look(Duration::ZERO));
+        let looked = detach(py, || self.shared.look(Duration::ZERO));
         Ok(match looked {
             Look::Turn(turn) => ("turn", Some(Self::turn(py, &turn)?)),
             Look::Over => ("over", None),
@@ -294,7 +295,7 @@ impl Player {
     /// Makes one attempt to connect, or waits for it a while. True if there is a connection, or it is over.
     fn connect(&self, py: Python<'_>) -> PyResult<bool> {
         self.process.check(py)?;
-        Ok(py.detach(|| self.shared.connect()))
+        Ok(detach(py, || self.shared.connect()))
     }
 
     /// Answers the turn of this number, without a wait for the peer. False if it is not the one that was given last.

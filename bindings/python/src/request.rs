@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use crate::bounds::{self, Heeded};
 use crate::connection::Connection;
 use crate::event_loop::EventLoop;
+use crate::exit::detach;
 use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 use crate::{control, errors};
@@ -100,7 +101,7 @@ impl Request {
         welcome.profile = profile.map(Into::into);
         welcome.game = game.map(Into::into);
         (welcome.seats, welcome.free) = (seats, free);
-        py.detach(|| drop(request.admit(welcome)));
+        detach(py, || drop(request.admit(welcome)));
         Ok(())
     }
 
@@ -119,14 +120,14 @@ impl Request {
             .transpose()?
             .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let request = self.take(py)?;
-        py.detach(|| request.refuse(rejected));
+        detach(py, || request.refuse(rejected));
         Ok(())
     }
 
     /// Gives it away, for a process that goes on with it by `take_over`. None if it has gone.
     fn detach(&self, py: Python<'_>) -> PyResult<Option<Detached>> {
         let request = self.take(py)?;
-        match py.detach(|| request.detach()) {
+        match detach(py, || request.detach()) {
             None => Ok(None),
             Some(Ok(detached)) => Ok(Some(Detached {
                 inner: Mutex::new(Some(detached)),
@@ -197,7 +198,7 @@ impl Detached {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.take()
         };
-        py.detach(|| drop(inner));
+        detach(py, || drop(inner));
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 
 use crate::bounds::Heeded;
 use crate::connection::Connection;
+use crate::exit::detach;
 use crate::frames::{ForAll, Whole};
 use crate::listening::{ListenOptions, with_options};
 use crate::request::Request;
@@ -88,7 +89,7 @@ impl Server {
         call: impl FnOnce(&blocking::Server) -> T + Send,
     ) -> PyResult<Option<T>> {
         self.process.check(py)?;
-        Ok(py.detach(|| self.lock().as_ref().map(call)))
+        Ok(detach(py, || self.lock().as_ref().map(call)))
     }
 }
 
@@ -139,7 +140,7 @@ impl Server {
             .protocols(Protocols::Pymasep)
             .duplicates(Duplicates::Replace);
         let heeded = Heeded::of(&Limits::default());
-        Self::new(py, py.detach(|| server.serve(owned)), heeded)
+        Self::new(py, detach(py, || server.serve(owned)), heeded)
     }
 
     /// The address on which it listens.
@@ -279,7 +280,7 @@ impl Server {
         let sent = match when_full {
             WhenFull::Wait => waiting::call(py, send)?,
             // It does not wait.
-            _ => py.detach(send),
+            _ => detach(py, send),
         };
         sent.map_err(|error| errors::send(py, &error))
     }
@@ -310,7 +311,7 @@ impl Server {
         let deadline = waiting::time(py, timeout)?.unwrap_or(Duration::MAX);
         self.stop_announcing(py)?;
         self.stop_accepting(py)?;
-        let taken = py.detach(|| {
+        let taken = detach(py, || {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
             inner.take()
         });

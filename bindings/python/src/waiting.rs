@@ -10,7 +10,8 @@ use masep::blocking;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::errors;
+use crate::exit::detach;
+use crate::{errors, exit};
 
 /// The time that a wait of the main thread may keep a signal waiting: Python handles signals in that
 /// thread only, and only when it is asked to.
@@ -24,6 +25,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 #[pyfunction]
 pub(crate) fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    exit::forked();
     blocking::forked();
 }
 
@@ -112,7 +114,7 @@ pub(crate) fn wait<T: Send>(
     attempt: impl Fn(Option<Duration>) -> Option<T> + Sync,
 ) -> PyResult<T> {
     if until.is_none() && !handles_signals(py)? {
-        if let Some(found) = py.detach(|| attempt(None)) {
+        if let Some(found) = detach(py, || attempt(None)) {
             return Ok(found);
         }
         return Err(errors::timed_out(py));
@@ -120,7 +122,7 @@ pub(crate) fn wait<T: Send>(
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let slice = left.map_or(SLICE, |left| left.min(SLICE));
-        if let Some(found) = py.detach(|| attempt(Some(slice))) {
+        if let Some(found) = detach(py, || attempt(Some(slice))) {
             return Ok(found);
         }
         py.check_signals()?;
@@ -137,7 +139,7 @@ pub(crate) fn call<T: Send + 'static>(
     call: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
     if !handles_signals(py)? {
-        return Ok(py.detach(call));
+        return Ok(detach(py, call));
     }
     let (result, mut outcome) = mpsc::sync_channel(1);
     let started = thread::Builder::new()
@@ -148,7 +150,7 @@ pub(crate) fn call<T: Send + 'static>(
     started.map_err(|error| errors::transport(py, error.to_string(), "io"))?;
     loop {
         let outcome = &mut outcome;
-        match py.detach(move || outcome.recv_timeout(SLICE)) {
+        match detach(py, move || outcome.recv_timeout(SLICE)) {
             Ok(outcome) => return Ok(outcome),
             Err(RecvTimeoutError::Timeout) => py.check_signals()?,
             Err(RecvTimeoutError::Disconnected) => {
@@ -181,7 +183,7 @@ pub(crate) fn at_once(py: Python<'_>, calls: Vec<Call>, until: Option<Instant>) 
         });
         let ended = &mut ended;
         // Nothing is sent: the last sender that is dropped ends the wait.
-        match py.detach(move || ended.recv_timeout(left.min(SLICE))) {
+        match detach(py, move || ended.recv_timeout(left.min(SLICE))) {
             Err(RecvTimeoutError::Timeout) if left > SLICE => py.check_signals()?,
             _ => return Ok(()),
         }
@@ -210,7 +212,7 @@ pub(crate) fn release<T: Send>(process: Process, owned: T) {
     let mut owned = Some(owned);
     Python::try_attach(|py| {
         let owned = owned.take();
-        py.detach(|| drop(owned));
+        detach(py, || drop(owned));
     });
     // Without an interpreter there is no GIL either.
     drop(owned);

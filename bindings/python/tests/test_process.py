@@ -611,3 +611,39 @@ def test_an_import_brings_nothing_along():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert printed.stdout == "['masep']\n", printed.stderr
+
+
+#: What a daemon thread does without a pause, whatever it is told.
+LOOPS_OF_A_DAEMON = {
+    "send": "agent.send(b'x')",
+    "recv": "agent.recv(0.001)",
+    "a wrong call": "agent.send(None)",
+    "connect": "masep.connect(address, id='other', timeout=1).close()",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS_OF_A_DAEMON)
+def test_an_interpreter_ends_beside_a_thread_that_never_stops_calling(loop):
+    """Up to CPython 3.13 such a thread is ended wherever it is when it wants the GIL."""
+    code = f"""
+begun = threading.Event()
+def call():
+    while True:
+        begun.set()
+        try:
+            {LOOPS_OF_A_DAEMON[loop]}
+        except (masep.MasepError, TypeError):
+            pass
+def take():
+    try:
+        for _ in engine:
+            pass
+    except masep.MasepError:
+        pass
+for target in (call, call, take):
+    threading.Thread(target=target, daemon=True).start()
+begun.wait()
+print("ends", flush=True)
+"""
+    for _ in range(5):
+        assert run(code) == "ends\n"

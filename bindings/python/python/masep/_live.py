@@ -106,8 +106,7 @@ def _finalize() -> None:
 
 
 def _end() -> None:
-    """Ends all that is open. A thread that were still inside the extension module when the
-    interpreter is gone could not come back."""
+    """Ends all that is open."""
     until = time.monotonic() + EXIT_SECONDS
     with _all.lock:
         connections, servers, handlers = list(_connections), list(_servers), list(_handlers)
@@ -134,6 +133,15 @@ def _end() -> None:
             thread.join(max(0.0, until - time.monotonic()))
 
 
+def _exit() -> None:
+    """Ends all that is open, and lets no thread that is in a call come back: the interpreter, which is about to be gone,
+    would end it within the extension module."""
+    try:
+        _end()
+    finally:
+        _masep.begin_exit()
+
+
 def _forget() -> None:
     """After a fork: what is open is the parent's."""
     global _is_finalized, _connections, _servers, _handlers, _tables, _players, forks
@@ -144,6 +152,6 @@ def _forget() -> None:
     _tables, _players = weakref.WeakSet(), weakref.WeakSet()
 
 
-atexit.register(_end)
+atexit.register(_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

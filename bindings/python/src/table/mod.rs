@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 pub(crate) use turn::{Actions, Turn};
 
 use crate::bounds::{given, seconds};
+use crate::exit::detach;
 use crate::listening::{ListenOptions, with_options};
 use crate::server::{PythonAddress, target_of};
 use crate::waiting::{self, Call, Process};
@@ -126,7 +127,7 @@ impl Table {
         call: impl FnOnce(&blocking::Table) -> T + Send,
     ) -> PyResult<T> {
         let table = self.get(py)?;
-        Ok(py.detach(|| call(&table)))
+        Ok(detach(py, || call(&table)))
     }
 
     fn try_with<T: Send>(
@@ -362,7 +363,7 @@ impl Table {
     /// The things that have happened and were not taken.
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let table = self.get(py)?;
-        let events = py.detach(|| table.events()).into_iter();
+        let events = detach(py, || table.events()).into_iter();
         let told = events.map(|event| self.told(py, &table, event).transpose());
         told.flatten().collect()
     }
@@ -379,7 +380,7 @@ impl Table {
         let Ok(table) = self.get(py) else {
             return Ok(None);
         };
-        let news = py.detach(|| table.wait_for_news(seen, time));
+        let news = detach(py, || table.wait_for_news(seen, time));
         waiting::release(self.process, table);
         Ok(Some(news))
     }

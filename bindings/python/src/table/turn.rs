@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use super::values;
 use crate::bounds::seconds;
 use crate::errors;
+use crate::exit::detach;
 use crate::waiting::{self, Process};
 
 /// The longest time in one call of the table.
@@ -83,8 +84,9 @@ impl Turn {
         time: TurnTime,
         view: Py<PyAny>,
     ) -> PyResult<Self> {
-        let opened =
-            py.detach(|| table.open_apart(seats, time, |seat: &Seat| view_of(&view, seat)));
+        let opened = detach(py, || {
+            table.open_apart(seats, time, |seat: &Seat| view_of(&view, seat))
+        });
         let turn = opened.map_err(|error| values::error(py, &error))?;
         Ok(Self {
             table,
@@ -127,21 +129,21 @@ impl Turn {
     fn extend(&self, py: Python<'_>, by: f64) -> PyResult<()> {
         self.process.check(py)?;
         let by = seconds(py, "the time more", by)?;
-        py.detach(|| self.table.extend(self.number, by));
+        detach(py, || self.table.extend(self.number, by));
         Ok(())
     }
 
     /// Closes it: its seats that are undecided are decided without an action.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.process.check(py)?;
-        py.detach(|| self.table.close(self.number));
+        detach(py, || self.table.close(self.number));
         Ok(())
     }
 
     /// Nobody takes its decisions any more.
     fn forget(&self, py: Python<'_>) -> PyResult<()> {
         self.process.check(py)?;
-        py.detach(|| {
+        detach(py, || {
             self.table.close(self.number);
             self.table.forget(self.number);
         });
@@ -165,7 +167,7 @@ fn release(process: Process, table: Arc<Table>, tell: impl FnOnce(&Table) + Send
         std::mem::forget(table);
         return;
     }
-    Python::try_attach(|py| py.detach(|| tell(&table)));
+    Python::try_attach(|py| detach(py, || tell(&table)));
     waiting::release(process, table);
 }
 
@@ -215,7 +217,7 @@ impl Actions {
         self.process.check(py)?;
         let mut open = lock(py, &self.open)?;
         let open = &mut *open;
-        py.detach(|| self.table.close_actions(open));
+        detach(py, || self.table.close_actions(open));
         Ok(())
     }
 }
