@@ -4,6 +4,10 @@
 //! thread is. That must not unwind frames of Rust: the process would be aborted. So a thread that comes back from a wait, or
 //! makes an exception of masep's, waits for the end of the process before it wants the GIL, once the interpreter's last hook has run
 //! ([`begin_exit`]). Threads that want it at that moment are waited for.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the one place that knows of the interpreter's end"
+)]
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
