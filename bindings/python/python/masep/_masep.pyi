@@ -52,6 +52,7 @@ __all__ = [
     "check_frame",
     "check_queue",
     "check_timeout",
+    "begin_exit",
     "forked",
     "connect",
     "connect_found",
