@@ -117,14 +117,12 @@ fn large_frames_are_neither_copied_nor_given_new_memory() {
         let mut held = None;
         let longer = stream.repeat(3);
         let info = measure(|| {
-            let (mut batch, mut rest) = (Batch::new(), &longer[..]);
-            while !rest.is_empty() {
-                let mut room = core.take_room().expect("it reads");
-                rest = &rest[room.fill(rest)..];
-                core.put_room(room, Read::Bytes, now);
+            let mut batch = Batch::new();
+            let read = read_each(&mut core, &longer, usize::MAX, now, |core| {
                 core.take_frames(&mut batch, now);
                 held = batch.next().or(held.take());
-            }
+            });
+            assert_eq!(read, longer.len());
         });
         assert!(info.bytes_total < 2 * size as u64, "{size}: {info:?}");
 
@@ -180,13 +178,10 @@ fn control_frames_that_come_without_end_take_no_memory() {
     .concat()
     .repeat(2_000);
     let held = measure(|| {
-        let mut rest = &pings[..];
-        while !rest.is_empty() {
-            let mut room = core.take_room().expect("it reads");
-            rest = &rest[room.fill(rest)..];
-            core.put_room(room, Read::Bytes, now);
+        let read = read_each(&mut core, &pings, usize::MAX, now, |core| {
             while core.poll_event().is_some() {}
-        }
+        });
+        assert_eq!(read, pings.len());
     });
     assert_eq!(core.frames(), 1);
     assert!(held.bytes_max < 300_000, "{held:?}");

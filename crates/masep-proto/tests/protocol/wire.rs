@@ -43,14 +43,15 @@ pub(crate) fn messages(mut bytes: &[u8]) -> Vec<Control> {
 }
 
 /// Has a connection read these bytes, as far as it wants to, in pieces of at most this size as a socket gives them;
-/// calls `each` behind each piece.
+/// calls `each` behind each piece. Tells how many it has read.
 pub(crate) fn read_each(
     core: &mut Connection,
     mut bytes: &[u8],
     piece: usize,
     now: Instant,
     mut each: impl FnMut(&mut Connection),
-) {
+) -> usize {
+    let all = bytes.len();
     while let Some(mut room) = core.take_room() {
         let taken = room.fill(&bytes[..bytes.len().min(piece)]);
         bytes = &bytes[taken..];
@@ -62,9 +63,10 @@ pub(crate) fn read_each(
         core.put_room(room, read, now);
         each(core);
         if taken == 0 {
-            return;
+            break;
         }
     }
+    all - bytes.len()
 }
 
 /// Has a connection write all that it has: how many bytes.

@@ -9,13 +9,15 @@ use super::pair::Pair;
 
 #[test]
 fn a_frame_that_is_sent_as_soon_as_the_peer_is_admitted_follows_our_hello() {
-    let mut pair = Pair::new();
-    pair.engine.admits = false;
+    let mut pair = Pair::undecided(Protocols::Pymasep);
     pair.settle();
+    assert!(!pair.engine.core.is_open());
     assert!(pair.engine.send(b"early", pair.now).is_err());
     pair.engine.core.admit(pair.now);
+    assert!(pair.engine.core.is_open());
     pair.engine.send(b"first", pair.now).unwrap();
     pair.settle();
+    assert!(pair.engine.events.contains(&Event::Open));
     assert_eq!(pair.agent.core.peer().unwrap().as_str(), "engine");
     assert_eq!(pair.agent.received, [Frame::from("first")]);
 }
@@ -76,7 +78,7 @@ fn a_frame_behind_the_hello_is_not_overlooked_by_a_read_that_goes_on_while_our_h
             pair.settle();
             agent.write(true);
             pair.to_engine.bytes = std::mem::take(&mut agent.to_engine.bytes);
-            while pair.step(false) {}
+            pair.run(false);
             let (core, now) = (&mut pair.engine.core, pair.now);
             let room = core.take_room().expect("it reads ahead");
             core.admit(now);
@@ -99,8 +101,7 @@ fn a_peer_that_leaves_while_our_hello_is_being_written_was_taken() {
         (Read::End, CloseReason::EndOfStream { mid_frame: false }),
         (Read::Failed(ErrorKind::ConnectionReset), CloseReason::Reset),
     ] {
-        let mut pair = Pair::new();
-        pair.engine.admits = false;
+        let mut pair = Pair::undecided(Protocols::Pymasep);
         pair.settle();
         let (core, now) = (&mut pair.engine.core, pair.now);
         core.admit(now);
@@ -115,7 +116,7 @@ fn a_peer_that_leaves_while_our_hello_is_being_written_was_taken() {
             told.push(event);
         }
         assert_eq!(told.first(), Some(&Event::Open), "{told:?}");
-        while pair.step(false) {}
+        pair.run(false);
         assert_eq!(pair.engine.core.reason(), Some(&reason));
         assert!(pair.engine.core.failure().is_none());
     }

@@ -9,7 +9,7 @@ use masep_proto::protocol2::{
 };
 use masep_proto::{CloseReason, Frame, HelloError, Limits, PeerId};
 
-use super::pair::{Pair, Random};
+use super::pair::{Pair, Random, config, exceeded};
 use crate::wire::{control, frame, messages};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -34,33 +34,17 @@ pub(crate) fn welcome() -> Welcome {
     Welcome::new(PeerId::from("engine"), 1 << 20)
 }
 
-pub(crate) fn written(pair: &Pair, agent: bool) -> Vec<u8> {
-    let pipe = if agent {
-        &pair.to_engine
-    } else {
-        &pair.to_agent
-    };
-    pipe.bytes.iter().copied().collect()
-}
-
-/// A server's side whose peer the test plays.
-pub(crate) fn engine(protocols: Protocols) -> Pair {
-    let mut pair = Pair::speaking(protocols, protocols);
-    pair.engine.admits = false;
-    pair
+/// The control messages in these first bytes of a server.
+pub(crate) fn answers(bytes: &[u8]) -> Vec<Control> {
+    messages(bytes.strip_prefix(preamble::SERVER).expect("the preamble"))
 }
 
 /// The REJECTED that is in these first bytes of a server.
 pub(crate) fn refusal(bytes: &[u8]) -> Rejected {
-    let rest = bytes.strip_prefix(preamble::SERVER).expect("the preamble");
-    match messages(rest).pop() {
+    match answers(bytes).pop() {
         Some(Control::Rejected(rejected)) => rejected,
         other => panic!("{other:?}"),
     }
-}
-
-pub(crate) fn run(pair: &mut Pair, agent: bool) {
-    while pair.step(agent) {}
 }
 
 #[test]
@@ -84,19 +68,16 @@ fn the_first_bytes_are_as_they_are_written_down() {
         pair.now,
     );
     pair.engine.admits = false;
-    run(&mut pair, false);
+    pair.run(false);
     assert_eq!(pair.engine.events, [Event::Hello]);
-    assert!(
-        written(&pair, false).is_empty(),
-        "nothing before the verdict"
-    );
+    assert!(pair.written(false).is_empty(), "nothing before the verdict");
     assert_eq!(
         pair.engine.core.hello().map(|hello| hello.max),
         Some(16 << 20)
     );
     pair.engine.core.admit(pair.now);
-    run(&mut pair, false);
-    let bytes = written(&pair, false);
+    pair.run(false);
+    let bytes = pair.written(false);
     assert!(bytes.starts_with(b"\x07\0masep/2\0\0\0\0\0\0\0"));
     let [Control::Welcome(welcome)] = &messages(&bytes[16..])[..] else {
         panic!("{bytes:x?}");
@@ -115,7 +96,7 @@ fn the_first_bytes_are_as_they_are_written_down() {
 /// The verdict needs all that the client has said of itself; afterwards secrets and what may be long are not kept.
 #[test]
 fn secrets_are_kept_until_the_verdict_only() {
-    let mut pair = engine(Protocols::Both);
+    let mut pair = Pair::undecided(Protocols::Both);
     let mut said = hello("agent");
     said.role = Some("actor".into());
     said.token = Some("access".into());
@@ -123,10 +104,10 @@ fn secrets_are_kept_until_the_verdict_only() {
     said.make = Some(masep_proto::Dict::from([("map", "small")]));
     pair.to_engine.bytes.extend(preamble::CLIENT);
     pair.to_engine.bytes.extend(hello_frame(said.clone()));
-    run(&mut pair, false);
+    pair.run(false);
     assert_eq!(pair.engine.core.hello(), Some(&said));
     pair.engine.core.admit(pair.now);
-    run(&mut pair, false);
+    pair.run(false);
     assert!(pair.engine.events.contains(&Event::Open));
     let kept = pair.engine.core.hello().expect("it says who it is");
     assert_eq!((&*kept.id, kept.role.as_deref()), ("agent", Some("actor")));
@@ -141,28 +122,26 @@ fn secrets_are_kept_until_the_verdict_only() {
 fn a_token_is_sent_to_who_has_said_to_speak_protocol_2() {
     let mut offer = hello("");
     offer.token = Some("access".into());
-    let config = Config::new("agent", Limits::default()).expect("a good id");
-    let config = config.protocols(Protocols::Both).offer(offer);
-    let engine = Config::new("engine", Limits::default()).expect("a good id");
-    let mut pair = Pair::with(config, engine.protocols(Protocols::Both), 1 << 20);
-    run(&mut pair, true);
-    assert_eq!(written(&pair, true), preamble::CLIENT, "and nothing else");
-    run(&mut pair, false);
-    assert_eq!(written(&pair, false), preamble::SERVER);
+    let config = |id| config(id, &Limits::default(), Protocols::Both);
+    let mut pair = Pair::with(config("agent").offer(offer), config("engine"), 1 << 20);
+    pair.run(true);
+    assert_eq!(pair.written(true), preamble::CLIENT, "and nothing else");
+    pair.run(false);
+    assert_eq!(pair.written(false), preamble::SERVER);
     assert_eq!(pair.engine.events, [], "it waits for HELLO");
     pair.engine.admits = false;
-    run(&mut pair, true);
-    let [Control::Hello(hello)] = &messages(&written(&pair, true))[..] else {
-        panic!("{:x?}", written(&pair, true));
+    pair.run(true);
+    let [Control::Hello(hello)] = &messages(&pair.written(true))[..] else {
+        panic!("{:x?}", pair.written(true));
     };
     assert_eq!(
         hello.token.as_ref().map(AccessToken::reveal),
         Some("access")
     );
-    run(&mut pair, false);
+    pair.run(false);
     pair.engine.core.admit(pair.now);
-    run(&mut pair, false);
-    let welcome = messages(&written(&pair, false));
+    pair.run(false);
+    let welcome = messages(&pair.written(false));
     assert!(
         matches!(&welcome[..], [Control::Welcome(_)]),
         "once is enough: {welcome:?}"
@@ -175,13 +154,13 @@ fn a_token_is_sent_to_who_has_said_to_speak_protocol_2() {
 #[test]
 fn a_client_that_has_said_its_first_bytes_alone_is_refused_like_any() {
     for verdict_first in [true, false] {
-        let mut pair = engine(Protocols::Both);
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.to_engine.bytes.extend(preamble::CLIENT);
         let step = pair.step(false);
         assert!(step);
         if !verdict_first {
-            run(&mut pair, false);
-            assert_eq!(written(&pair, false), preamble::SERVER);
+            pair.run(false);
+            assert_eq!(pair.written(false), preamble::SERVER);
         }
         pair.engine
             .core
@@ -193,8 +172,8 @@ fn a_client_that_has_said_its_first_bytes_alone_is_refused_like_any() {
             .expect("it may finish its hello");
         pair.now = until;
         pair.engine.core.handle_timeout(until);
-        run(&mut pair, false);
-        let refusal = refusal(&written(&pair, false));
+        pair.run(false);
+        let refusal = refusal(&pair.written(false));
         assert_eq!(&*refusal.code, "full", "{verdict_first}");
     }
 }
@@ -274,15 +253,13 @@ fn any_cut_of_the_agreement_is_the_same_agreement() {
     // Each single cut, with a pause in which an unmodified client would be found out.
     let client = [preamble::CLIENT, &hello_frame(hello("agent"))].concat();
     for at in 1..client.len() {
-        let mut pair = engine(Protocols::Both);
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.to_engine.bytes.extend(&client[..at]);
-        run(&mut pair, false);
-        pair.now += 10 * MILLISECOND;
-        pair.engine.core.handle_timeout(pair.now);
-        run(&mut pair, false);
+        pair.run(false);
+        pair.wake_after(false, 10 * MILLISECOND);
         assert!(pair.engine.events.is_empty(), "{at}");
         pair.to_engine.bytes.extend(&client[at..]);
-        run(&mut pair, false);
+        pair.run(false);
         assert_eq!(pair.engine.events, [Event::Hello], "{at}");
         assert!(!pair.engine.core.peer_splits_frames());
     }
@@ -290,8 +267,7 @@ fn any_cut_of_the_agreement_is_the_same_agreement() {
 
 #[test]
 fn frames_behind_the_welcome_come_with_it() {
-    let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
-    pair.engine.admits = false;
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.settle();
     pair.engine.core.admit(pair.now);
     pair.to_agent.capacity = 30;
@@ -307,13 +283,11 @@ fn frames_behind_the_welcome_come_with_it() {
 pub(crate) fn client_meets(protocols: Protocols, token: Option<&str>, answer: &[u8]) -> Pair {
     let mut offer = hello("");
     offer.token = token.map(Into::into);
-    let config = Config::new("agent", Limits::default()).expect("an id");
-    let config = config.protocols(protocols).offer(offer);
-    let other = Config::new("engine", Limits::default()).expect("an id");
-    let mut pair = Pair::with(config, other, 1 << 20);
-    run(&mut pair, true);
+    let config = |id| config(id, &Limits::default(), protocols);
+    let mut pair = Pair::with(config("agent").offer(offer), config("engine"), 1 << 20);
+    pair.run(true);
     pair.to_agent.bytes.extend(answer);
-    run(&mut pair, true);
+    pair.run(true);
     pair
 }
 
@@ -333,7 +307,7 @@ fn a_whole_hello_of_pymaseps_leads_to_another_connection_and_nothing_more_is_sai
             "{answer:?}"
         );
         assert_eq!(pair.agent.actions, [Action::HalfClose, Action::Close]);
-        let said = written(&pair, true);
+        let said = pair.written(true);
         let rest = said.strip_prefix(preamble::CLIENT).expect("the preamble");
         assert_eq!(messages(rest).len(), 1, "the hello and nothing else");
         pair.pass(10 * SECOND);
@@ -366,16 +340,14 @@ fn nothing_but_a_whole_hello_leads_to_pymaseps_protocol() {
                 pair.to_engine.fails = Some(std::io::ErrorKind::BrokenPipe);
             }
             pair.to_agent.bytes.extend(answer);
-            run(&mut pair, true);
+            pair.run(true);
             match end {
                 "reset" => pair.to_agent.reset = true,
                 "end" => pair.to_agent.shut = true,
                 _ => {}
             }
-            run(&mut pair, true);
-            pair.now += 5 * SECOND;
-            pair.agent.core.handle_timeout(pair.now);
-            run(&mut pair, true);
+            pair.run(true);
+            pair.wake_after(true, 5 * SECOND);
             let failure = pair.agent.failure().expect("it failed");
             let is_expected = match end {
                 "time" => failure == HelloFailure::TimedOut(5 * SECOND),
@@ -446,7 +418,7 @@ fn a_client_of_a_later_generation_is_served_if_it_speaks_this_one_too() {
         b"\x0a\0masep/2222\x03\0BYE\0\0",
     ] {
         for (versions, is_served) in [((2, 3), true), ((1, 2), true), ((3, 9), false)] {
-            let mut pair = engine(Protocols::Both);
+            let mut pair = Pair::undecided(Protocols::Both);
             let mut hello = hello("agent");
             hello.versions = versions;
             hello.features = vec!["of-another-time".into()];
@@ -456,23 +428,23 @@ fn a_client_of_a_later_generation_is_served_if_it_speaks_this_one_too() {
             payload.extend(b"\x63new\xd9\xff\xff\x01");
             pair.to_engine.bytes.extend(first);
             pair.to_engine.bytes.extend(frame(kind::HELLO, &payload));
-            run(&mut pair, false);
+            pair.run(false);
             if is_served {
                 assert_eq!(pair.engine.events, [Event::Hello]);
                 pair.engine.core.admit(pair.now);
-                run(&mut pair, false);
-                let bytes = written(&pair, false);
+                pair.run(false);
+                let bytes = pair.written(false);
                 assert!(bytes.starts_with(preamble::SERVER));
             } else {
-                let rejected = refusal(&written(&pair, false));
+                let rejected = refusal(&pair.written(false));
                 assert_eq!((&*rejected.code, rejected.versions), ("version", (2, 2)));
             }
         }
     }
     // One that does not exist.
-    let mut pair = engine(Protocols::Both);
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.to_engine.bytes.extend(b"\x07\0masep/1\x03\0BYE\0\0");
-    run(&mut pair, false);
+    pair.run(false);
     let error = HelloError::Version(1, 1);
     assert_eq!(pair.engine.failure(), Some(HelloFailure::Bad(error)));
 }
@@ -480,11 +452,7 @@ fn a_client_of_a_later_generation_is_served_if_it_speaks_this_one_too() {
 #[test]
 fn a_refusal_says_why() {
     let duplicate = RejectReason::DuplicateId(PeerId::from("agent"));
-    let full = RejectReason::TooManyConnections(masep_proto::LimitExceeded {
-        limit: masep_proto::Limit::Connections,
-        actual: 9,
-        allowed: 8,
-    });
+    let full = RejectReason::TooManyConnections(exceeded(masep_proto::Limit::Connections, 9, 8));
     let own = RejectReason::Rejected(Rejected::new("wrong_token", "this token\u{1b} has expired"));
     for (reason, code, retry) in [
         (&duplicate, "duplicate_id", None),
@@ -493,8 +461,7 @@ fn a_refusal_says_why() {
         (&RejectReason::Undecided(SECOND), "undecided", Some(1_000)),
         (&RejectReason::Stopped, "stopped", Some(1_000)),
     ] {
-        let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
-        pair.engine.admits = false;
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.settle();
         pair.engine
             .core
@@ -517,8 +484,7 @@ fn a_refusal_says_why() {
 fn the_reason_of_a_door_is_told_and_kept() {
     let reason = RejectReason::DuplicateId(PeerId::from("agent"));
     for at_once in [false, true] {
-        let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
-        pair.engine.admits = false;
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.settle();
         let refusal = Refusal {
             reason: reason.clone(),
@@ -551,34 +517,32 @@ fn what_is_no_hello_of_protocol_2_is_refused_in_it() {
         Header::new(kind::HELLO, u32::MAX).to_bytes().to_vec(),
         reserved,
     ] {
-        let mut pair = engine(Protocols::Both);
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.to_engine.bytes.extend(preamble::CLIENT);
         pair.to_engine.bytes.extend(&bytes);
-        run(&mut pair, false);
-        pair.now += 200 * MILLISECOND;
-        pair.engine.core.handle_timeout(pair.now);
-        run(&mut pair, false);
+        pair.run(false);
+        pair.wake_after(false, 200 * MILLISECOND);
         let failure = pair.engine.failure().expect("it failed");
         assert_eq!(
             RejectReason::from(failure).as_str(),
             "bad_hello",
             "{bytes:x?}"
         );
-        assert_eq!(refusal(&written(&pair, false)).code, "bad_hello");
+        assert_eq!(refusal(&pair.written(false)).code, "bad_hello");
     }
     // Bytes that begin as a preamble and are none.
-    let mut pair = engine(Protocols::Both);
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.to_engine.bytes.extend(b"\x07\0masep/2\x05\0hello");
-    run(&mut pair, false);
+    pair.run(false);
     let error = HelloError::Preamble;
     assert_eq!(pair.engine.failure(), Some(HelloFailure::Bad(error)));
     // Tags of tags, arrays of arrays.
     for byte in [0xc6, 0x81, 0xa1] {
-        let mut pair = engine(Protocols::Both);
+        let mut pair = Pair::undecided(Protocols::Both);
         let payload = [&b"\xa1\x63new"[..], &[byte; 4_000]].concat();
         pair.to_engine.bytes.extend(preamble::CLIENT);
         pair.to_engine.bytes.extend(frame(kind::HELLO, &payload));
-        run(&mut pair, false);
+        pair.run(false);
         assert!(matches!(
             pair.engine.failure(),
             Some(HelloFailure::Bad(HelloError::Control(_)))
@@ -591,22 +555,20 @@ fn a_peer_that_is_refused_before_it_was_heard_is_told_in_its_own_protocol() {
     let client = [preamble::CLIENT, &hello_frame(hello("agent"))].concat();
     for heard in [0, 9, 16, 20, client.len()] {
         for hears_rest in [true, false] {
-            let mut pair = engine(Protocols::Both);
+            let mut pair = Pair::undecided(Protocols::Both);
             pair.to_engine.bytes.extend(&client[..heard]);
             if heard < client.len() {
-                run(&mut pair, false);
+                pair.run(false);
             }
             pair.engine.core.refuse(pair.now);
-            run(&mut pair, false);
+            pair.run(false);
             if hears_rest {
                 pair.to_engine.bytes.extend(&client[heard..]);
-                run(&mut pair, false);
+                pair.run(false);
             } else {
-                pair.now += 200 * MILLISECOND;
-                pair.engine.core.handle_timeout(pair.now);
-                run(&mut pair, false);
+                pair.wake_after(false, 200 * MILLISECOND);
             }
-            let bytes = written(&pair, false);
+            let bytes = pair.written(false);
             if heard == 0 && !hears_rest {
                 assert_eq!(bytes, PYMASEP_REFUSAL, "it is not known what it speaks");
             } else {
@@ -626,12 +588,12 @@ fn one_that_is_refused_at_once_is_told_in_its_own_protocol_if_it_has_spoken() {
         (b"\x05\0agent", false),
         (b"", false),
     ] {
-        let mut pair = engine(Protocols::Both);
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.to_engine.bytes.extend(arrived);
         pair.engine.core.abort(CloseReason::Aborted, pair.now);
-        run(&mut pair, false);
+        pair.run(false);
         assert!(pair.engine.core.is_over());
-        let bytes = written(&pair, false);
+        let bytes = pair.written(false);
         if expected {
             assert_eq!(refusal(&bytes).code, "refused");
         } else {
@@ -645,12 +607,12 @@ fn a_client_that_dies_within_the_agreement_leaves_nothing() {
     let client = [preamble::CLIENT, &hello_frame(hello("agent"))].concat();
     for at in 0..=client.len() {
         for reset in [false, true] {
-            let mut pair = engine(Protocols::Both);
+            let mut pair = Pair::undecided(Protocols::Both);
             pair.to_engine.bytes.extend(&client[..at]);
-            run(&mut pair, false);
+            pair.run(false);
             pair.to_engine.shut = !reset;
             pair.to_engine.reset = reset;
-            run(&mut pair, false);
+            pair.run(false);
             if at == client.len() {
                 // It waited for the verdict, in which it was still read.
                 pair.engine.core.admit(pair.now);
@@ -667,9 +629,9 @@ fn a_client_that_dies_within_the_agreement_leaves_nothing() {
         }
     }
     // A silent one has five seconds, as any other.
-    let mut pair = engine(Protocols::Both);
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.to_engine.bytes.extend(&client[..20]);
-    run(&mut pair, false);
+    pair.run(false);
     pair.now += 5 * SECOND;
     pair.engine.core.handle_timeout(pair.now);
     assert_eq!(
@@ -689,14 +651,13 @@ fn an_id_that_the_protocol_has_for_itself_is_no_ones() {
 
 #[test]
 fn a_seat_goes_with_the_welcome() {
-    let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
-    pair.engine.admits = false;
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.settle();
     let mut given = Welcome::new(PeerId::from("engine"), 7);
     given.seat = Some("red".into());
     given.resume = Some("again".into());
     given.epoch = Some(1);
-    pair.engine.core.admit_with(given, pair.now);
+    pair.admit_with(given);
     pair.settle();
     let welcome = pair.agent.core.welcome().expect("a welcome");
     assert_eq!((&*welcome.id, welcome.max), ("engine", 1 << 20));
@@ -711,9 +672,7 @@ fn a_side_that_stands_in_for_another_says_hello_by_its_id_in_either_protocol() {
         let mut pair = Pair::speaking(protocols, Protocols::Both);
         pair.engine.admits = false;
         pair.settle();
-        pair.engine
-            .core
-            .admit_with(Welcome::new(PeerId::from("far engine"), 0), pair.now);
+        pair.admit_with(Welcome::new(PeerId::from("far engine"), 0));
         pair.settle();
         assert_eq!(pair.agent.core.peer().map(|id| &**id), Some("far engine"));
     }
@@ -726,7 +685,7 @@ fn a_peer_is_not_taken_by_an_id_that_no_hello_can_have() {
         pair.engine.admits = false;
         pair.settle();
         let welcome = Welcome::new(PeerId::from("x".repeat(2_000)), 0);
-        pair.engine.core.admit_with(welcome, pair.now);
+        pair.admit_with(welcome);
         pair.settle();
         assert!(!pair.engine.core.was_open());
         assert!(matches!(

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use masep_proto::connection::{Config, Connection, Protocols, Read, Want};
+use masep_proto::connection::{Connection, Protocols, Want};
 use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
 use masep_proto::{CloseReason, Limits};
 
-use super::pair::Side;
-use crate::wire::{control, frame, write};
+use super::pair::{Side, config};
+use crate::wire::{control, frame, read_each, write};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LARGE: usize = 1 << 20;
@@ -21,8 +21,7 @@ struct Server {
 
 impl Server {
     fn new(connections: usize, budget: usize) -> Self {
-        let config = Config::new("engine", Limits::default()).expect("an id");
-        let config = config.protocols(Protocols::Masep2).incoming_bytes(budget);
+        let config = config("engine", &Limits::default(), Protocols::Masep2).incoming_bytes(budget);
         let (config, now) = (Arc::new(config), Instant::now());
         let sides = (0..connections)
             .map(|_| Side::new(Connection::accept(config.clone(), now)))
@@ -41,21 +40,8 @@ impl Server {
 
     /// Has a connection read of these bytes what it wants to read: how many.
     fn hear(&mut self, at: usize, bytes: &[u8]) -> usize {
-        let (core, mut heard) = (&mut self.sides[at].core, 0);
-        while core.wants().read != Want::Nothing {
-            let mut room = core.take_room().expect("it wants to read");
-            let taken = room.fill(&bytes[heard..]);
-            heard += taken;
-            let read = if taken > 0 {
-                Read::Bytes
-            } else {
-                Read::Blocked
-            };
-            core.put_room(room, read, self.now);
-            if taken == 0 {
-                break;
-            }
-        }
+        let core = &mut self.sides[at].core;
+        let heard = read_each(core, bytes, usize::MAX, self.now, |_| {});
         self.sides[at].take(self.now);
         heard
     }

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use masep_proto::connection::{Action, Config, Event};
+use masep_proto::connection::{Action, Event, Protocols};
 use masep_proto::{CloseReason, Limits};
 
-use super::pair::Pair;
+use super::pair::{Pair, config};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One whose engine ends it after ten seconds of silence.
 fn patient() -> Pair {
-    let agent = Config::new("agent", Limits::default()).expect("an id");
     let limits = Limits::default().idle_time(Some(10 * SECOND));
-    let engine = Config::new("engine", limits).expect("an id");
+    let agent = config("agent", &Limits::default(), Protocols::Pymasep);
+    let engine = config("engine", &limits, Protocols::Pymasep);
     let mut pair = Pair::with(agent, engine, 1 << 20);
     pair.settle();
     pair
@@ -43,9 +43,7 @@ fn what_has_arrived_when_the_time_is_over_is_no_silence() {
     let mut pair = patient();
     // The shell was busy elsewhere.
     pair.to_engine.bytes.extend(b"\x01\0x");
-    pair.now += 20 * SECOND;
-    pair.engine.core.handle_timeout(pair.now);
-    while pair.step(false) {}
+    pair.wake_after(false, 20 * SECOND);
     assert_eq!(pair.engine.reason(), None);
     assert_eq!(pair.engine.received.len(), 1);
 }
@@ -64,7 +62,7 @@ fn silence_counts_from_when_the_receiver_comes_back() {
     pair.engine.batch.clear();
     pair.engine.takes = true;
     pair.engine.take(pair.now);
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.engine.reason(), None);
     let due = pair.now + 10 * SECOND;
     assert_eq!(pair.engine.core.deadline(), Some(due));
@@ -77,7 +75,7 @@ fn stuck() -> Pair {
     pair.settle();
     pair.to_agent.capacity = 100;
     pair.engine.send(&[7; 1_000], pair.now).unwrap();
-    while pair.step(false) {}
+    pair.run(false);
     pair
 }
 
@@ -89,12 +87,10 @@ fn a_peer_that_takes_nothing_is_reset() {
         pair.now += 29 * SECOND;
         pair.engine.core.handle_timeout(pair.now);
         pair.to_agent.bytes.clear();
-        while pair.step(false) {}
+        pair.run(false);
         assert_eq!(pair.engine.reason(), None);
     }
-    pair.now += 30 * SECOND;
-    pair.engine.core.handle_timeout(pair.now);
-    while pair.step(false) {}
+    pair.wake_after(false, 30 * SECOND);
     assert_eq!(pair.engine.reason(), Some(CloseReason::WriteTimeout));
     assert_eq!(pair.engine.actions, [Action::Reset]);
 }
@@ -105,12 +101,10 @@ fn the_end_of_a_peer_that_takes_nothing_is_drained_for_a_second() {
     pair.to_agent.capacity = 1;
     pair.to_engine.shut = true;
     pair.engine.send(b"unsent", pair.now).unwrap();
-    while pair.step(false) {}
+    pair.run(false);
     assert!(pair.engine.events.contains(&Event::Ended), "receivers know");
     assert!(!pair.engine.events.contains(&Event::Closed));
-    pair.now += SECOND;
-    pair.engine.core.handle_timeout(pair.now);
-    while pair.step(false) {}
+    pair.wake_after(false, SECOND);
     assert_eq!(pair.engine.actions, [Action::Reset]);
     assert_eq!(
         pair.engine.reason(),
@@ -129,7 +123,7 @@ fn a_deadline_that_clocks_do_not_know_is_never() {
     pair.settle();
     pair.to_agent.capacity = 1;
     pair.engine.send(b"some", pair.now).unwrap();
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.engine.core.deadline(), None);
 }
 
@@ -138,9 +132,7 @@ fn a_peer_that_took_a_little_is_not_given_up_though_no_room_was_told() {
     let mut pair = stuck();
     // A system tells of room when there is much.
     pair.to_agent.bytes.drain(..10);
-    pair.now += 30 * SECOND;
-    pair.engine.core.handle_timeout(pair.now);
-    while pair.step(false) {}
+    pair.wake_after(false, 30 * SECOND);
     assert_eq!(pair.engine.reason(), None);
     assert_eq!(pair.engine.core.deadline(), Some(pair.now + 30 * SECOND));
 }

@@ -2,26 +2,16 @@
 
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Event, HelloFailure, Protocols, Read};
+use masep_proto::connection::{Event, HelloFailure, Protocols, Read};
 use masep_proto::protocol2::{Bye, Control, Hello, kind, preamble};
 use masep_proto::tls::TlsFault;
 use masep_proto::{CloseReason, Frame, Limits, PeerId};
 
+use super::agreement::answers;
 use super::pair::{Pair, Random};
-use crate::wire::{control, frame, messages};
+use crate::wire::{control, frame};
 
 const GENERATIONS: [Protocols; 2] = [Protocols::Pymasep, Protocols::Masep2];
-
-/// An engine that has not decided, with these bounds.
-fn undecided(limits: &Limits) -> Pair {
-    let config = |id| {
-        let config = Config::new(id, limits.clone()).expect("an id");
-        config.protocols(Protocols::Both)
-    };
-    let mut pair = Pair::with(config("agent"), config("engine"), 1 << 20);
-    pair.engine.admits = false;
-    pair
-}
 
 /// The hello of a client of this generation.
 fn hello(protocols: Protocols) -> Vec<u8> {
@@ -47,7 +37,7 @@ fn framed(protocols: Protocols, body: &[u8]) -> Vec<u8> {
 /// Lets the engine say its word, and the client's end come to it.
 fn admit(pair: &mut Pair) {
     pair.engine.core.admit(pair.now);
-    while pair.step(false) {}
+    pair.run(false);
 }
 
 const WHOLE: CloseReason = CloseReason::EndOfStream { mid_frame: false };
@@ -56,13 +46,13 @@ const WHOLE: CloseReason = CloseReason::EndOfStream { mid_frame: false };
 fn frames_in_front_of_the_end_of_the_stream_are_taken_with_the_client() {
     for (seed, protocols) in (0..40).flat_map(|seed| GENERATIONS.map(|it| (seed, it))) {
         for (rest, mid_frame) in [(&b""[..], false), (&b"\x09\0"[..], true)] {
-            let mut pair = undecided(&Limits::default());
+            let mut pair = Pair::undecided(Protocols::Both);
             pair.cuts = (seed > 0).then(|| Random::new(seed));
             let frames = [framed(protocols, b"one"), framed(protocols, &[7; 100])];
             let said = [&hello(protocols), &frames.concat(), rest].concat();
             pair.to_engine.bytes.extend(&said);
             pair.to_engine.shut = true;
-            while pair.step(false) {}
+            pair.run(false);
             assert_eq!(pair.engine.events, [Event::Hello], "{protocols:?}");
             admit(&mut pair);
             let expected = [Frame::from("one"), Frame::new(vec![7; 100])];
@@ -78,14 +68,14 @@ fn frames_in_front_of_the_end_of_the_stream_are_taken_with_the_client() {
 #[test]
 fn the_end_may_be_found_before_our_hello_has_left() {
     for protocols in GENERATIONS {
-        let mut pair = undecided(&Limits::default());
+        let mut pair = Pair::undecided(Protocols::Both);
         let said = [hello(protocols), framed(protocols, b"one")].concat();
         pair.to_engine.bytes.extend(&said);
-        while pair.step(false) {}
+        pair.run(false);
         pair.engine.core.admit(pair.now);
         let room = pair.engine.core.take_room().expect("it reads");
         pair.engine.core.put_room(room, Read::End, pair.now);
-        while pair.step(false) {}
+        pair.run(false);
         assert_eq!(pair.engine.received, [Frame::from("one")]);
         assert_eq!(pair.engine.reason(), Some(WHOLE));
     }
@@ -107,12 +97,12 @@ fn a_client_that_leaves_without_a_frame_is_gone_before_the_verdict() {
         ),
     ];
     for (protocols, rest) in cases {
-        let mut pair = undecided(&Limits::default());
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.to_engine
             .bytes
             .extend(&[hello(protocols), rest.clone()].concat());
         pair.to_engine.shut = true;
-        while pair.step(false) {}
+        pair.run(false);
         assert_eq!(
             pair.engine.failure(),
             Some(HelloFailure::Closed),
@@ -129,11 +119,11 @@ fn a_bye_behind_the_frames_is_the_end_as_it_always_is() {
             Protocols::Pymasep => b"\x03\0BYE".to_vec(),
             _ => control(&Control::Bye(Bye::new("done", "all said"))),
         };
-        let mut pair = undecided(&Limits::default());
+        let mut pair = Pair::undecided(Protocols::Both);
         let said = [hello(protocols), framed(protocols, b"one"), bye].concat();
         pair.to_engine.bytes.extend(&said);
         pair.to_engine.shut = true;
-        while pair.step(false) {}
+        pair.run(false);
         admit(&mut pair);
         assert_eq!(pair.engine.received, [Frame::from("one")]);
         let reason = pair.engine.reason().expect("an end");
@@ -145,13 +135,13 @@ fn a_bye_behind_the_frames_is_the_end_as_it_always_is() {
 fn frames_that_are_over_a_rate_come_through_in_front_of_the_end() {
     let limits = Limits::default().messages_per_second(Some(1));
     for protocols in GENERATIONS {
-        let mut pair = undecided(&limits);
+        let mut pair = Pair::undecided_with(&limits, Protocols::Both);
         let frames: Vec<u8> = (0..4).flat_map(|n| framed(protocols, &[n])).collect();
         pair.to_engine
             .bytes
             .extend(&[hello(protocols), frames].concat());
         pair.to_engine.shut = true;
-        while pair.step(false) {}
+        pair.run(false);
         admit(&mut pair);
         assert_eq!(
             (pair.engine.received.len(), pair.engine.reason()),
@@ -163,7 +153,7 @@ fn frames_that_are_over_a_rate_come_through_in_front_of_the_end() {
             if due.is_some_and(|due| due <= pair.now) {
                 pair.engine.core.handle_timeout(pair.now);
             }
-            while pair.step(false) {}
+            pair.run(false);
         }
         let expected: Vec<_> = (0..4).map(|n| Frame::new(vec![n])).collect();
         assert_eq!(pair.engine.received, expected, "{protocols:?}");
@@ -173,33 +163,29 @@ fn frames_that_are_over_a_rate_come_through_in_front_of_the_end() {
 
 #[test]
 fn one_that_is_refused_is_told_so_though_it_says_nothing_more() {
-    let mut pair = undecided(&Limits::default());
+    let mut pair = Pair::undecided(Protocols::Both);
     let said = [hello(Protocols::Masep2), frame(kind::BYTES, b"one")].concat();
     pair.to_engine.bytes.extend(&said);
     pair.to_engine.shut = true;
-    while pair.step(false) {}
+    pair.run(false);
     pair.engine.core.refuse(pair.now);
-    while pair.step(false) {}
-    let written: Vec<u8> = pair.to_agent.bytes.iter().copied().collect();
-    let rest = written.strip_prefix(preamble::SERVER).expect("first");
-    assert!(
-        matches!(&messages(rest)[..], [Control::Rejected(_)]),
-        "{written:x?}"
-    );
+    pair.run(false);
+    let answers = answers(&pair.written(false));
+    assert!(matches!(answers[..], [Control::Rejected(_)]), "{answers:?}");
     assert!(pair.engine.received.is_empty() && pair.engine.closed);
 }
 
 /// A stream in TLS that was cut is no end, and not told as one.
 #[test]
 fn a_cut_behind_the_frames_stays_a_cut() {
-    let mut pair = undecided(&Limits::default());
+    let mut pair = Pair::undecided(Protocols::Both);
     let said = [hello(Protocols::Masep2), frame(kind::BYTES, b"one")].concat();
     pair.to_engine.bytes.extend(&said);
-    while pair.step(false) {}
+    pair.run(false);
     let room = pair.engine.core.take_room().expect("it reads");
     let cut = Read::Tls(TlsFault::Truncated);
     pair.engine.core.put_room(room, cut, pair.now);
-    while pair.step(false) {}
+    pair.run(false);
     admit(&mut pair);
     assert_eq!(pair.engine.received, [Frame::from("one")]);
     let reason = CloseReason::Tls(TlsFault::Truncated);

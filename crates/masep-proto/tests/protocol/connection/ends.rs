@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use masep_proto::connection::{Action, Connection, Event, HelloFailure, Read, Write};
-use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
+use masep_proto::{CloseReason, Frame, Limit, Limits};
 
-use super::pair::Pair;
+use super::pair::{Pair, exceeded};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -148,7 +148,7 @@ fn play(case: &Case) -> Pair {
         engine.send(b"in vain", pair.now).expect("there is room");
         pair.write(false);
     }
-    while pair.step(false) {}
+    pair.run(false);
     pair
 }
 
@@ -160,7 +160,7 @@ fn each_order_of_what_can_happen_has_one_reason() {
         if pair.engine.reason().is_none() {
             // It is settled when all is sent.
             pair.to_agent.bytes.clear();
-            while pair.step(false) {}
+            pair.run(false);
         }
         let reason = pair
             .engine
@@ -174,26 +174,20 @@ fn each_order_of_what_can_happen_has_one_reason() {
 
 #[test]
 fn a_peer_that_only_shuts_its_side_gets_what_is_queued_and_a_bye() {
-    for bytes in [&b""[..], b"\x05\0ab"] {
+    for (bytes, mid_frame) in [(&b""[..], false), (b"\x05\0ab", true)] {
         let mut pair = Pair::open();
         pair.to_engine.bytes.extend(bytes);
         pair.to_engine.shut = true;
         pair.engine.send(b"still yours", pair.now).unwrap();
-        while pair.step(false) {}
-        assert!(pair.to_agent.bytes.iter().eq(b"\x0b\0still yours\x03\0BYE"));
+        pair.run(false);
+        assert_eq!(pair.written(false), b"\x0b\0still yours\x03\0BYE");
         assert!(pair.engine.core.has_said_bye());
+        pair.settle();
+        let end = CloseReason::EndOfStream { mid_frame };
+        assert_eq!(pair.engine.reason(), Some(end));
+        assert!(pair.engine.core.is_over());
+        assert_eq!(pair.agent.received, [Frame::from("still yours")]);
     }
-}
-
-#[test]
-fn a_bye_that_is_sent_again_changes_nothing() {
-    let mut pair = Pair::open();
-    for _ in 0..3 {
-        assert!(pair.engine.send(b"BYE", pair.now).is_ok());
-        while pair.step(false) {}
-    }
-    assert!(pair.to_agent.bytes.iter().eq(b"\x03\0BYE"));
-    assert!(pair.engine.send(b"late", pair.now).is_err());
 }
 
 #[test]
@@ -202,7 +196,7 @@ fn a_peer_that_said_bye_gets_nothing_more() {
     pair.to_engine.bytes.extend(b"\x03\0BYE");
     pair.engine.send(b"too late", pair.now).unwrap();
     // It reads before it writes.
-    while pair.step(false) {}
+    pair.run(false);
     assert!(pair.to_agent.bytes.is_empty());
     assert!(pair.to_agent.shut);
 }
@@ -211,21 +205,19 @@ fn a_peer_that_said_bye_gets_nothing_more() {
 fn an_orderly_end_hears_the_peer_out_but_not_for_ever() {
     let mut pair = Pair::open();
     pair.engine.core.end(CloseReason::LocalBye, pair.now);
-    while pair.step(false) {}
+    pair.run(false);
     assert!(!pair.engine.events.contains(&Event::Closed), "it is unsent");
     // The peer reads it, but does not close.
     pair.to_agent.bytes.clear();
     pair.to_engine.bytes.extend(b"\x01\0x");
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.engine.events.last(), Some(&Event::Closed));
     assert_eq!(pair.engine.actions, [Action::HalfClose]);
     assert!(
         pair.engine.received.is_empty(),
         "nothing is heard behind a BYE"
     );
-    pair.now += SECOND;
-    pair.engine.core.handle_timeout(pair.now);
-    while pair.step(false) {}
+    pair.wake_after(false, SECOND);
     assert_eq!(pair.engine.actions, IN_ORDER);
     assert_eq!(pair.engine.events.last(), Some(&Event::Over));
 }
@@ -234,12 +226,10 @@ fn an_orderly_end_hears_the_peer_out_but_not_for_ever() {
 fn the_bye_of_a_peer_that_reads_nothing_is_awaited_for_a_second() {
     let mut pair = Pair::open();
     pair.engine.core.end(CloseReason::Shutdown, pair.now);
-    while pair.step(false) {}
+    pair.run(false);
     assert!(pair.engine.core.wants().sent);
     for expected in [Event::Closed, Event::Over] {
-        pair.now += SECOND;
-        pair.engine.core.handle_timeout(pair.now);
-        while pair.step(false) {}
+        pair.wake_after(false, SECOND);
         assert_eq!(pair.engine.events.last(), Some(&expected));
     }
     assert_eq!(pair.engine.reason(), Some(CloseReason::Shutdown));
@@ -249,7 +239,7 @@ fn the_bye_of_a_peer_that_reads_nothing_is_awaited_for_a_second() {
 fn whoever_is_replaced_makes_room_at_once() {
     let mut pair = Pair::open();
     pair.engine.core.end(CloseReason::Replaced, pair.now);
-    while pair.step(false) {}
+    pair.run(false);
     assert!(pair.engine.core.is_over());
     assert!(pair.to_agent.bytes.iter().eq(b"\x03\0BYE"));
 }
@@ -260,12 +250,12 @@ fn an_abort_says_bye_behind_a_frame_in_part_or_resets() {
         let mut pair = Pair::open();
         pair.to_agent.capacity = 2;
         pair.engine.send(b"abc", pair.now).unwrap();
-        while pair.step(false) {}
+        pair.run(false);
         pair.engine.send(b"never sent", pair.now).unwrap();
         pair.engine.core.abort(CloseReason::Shutdown, pair.now);
         pair.to_agent.capacity += room;
-        while pair.step(false) {}
-        let sent: Vec<u8> = pair.to_agent.bytes.iter().copied().collect();
+        pair.run(false);
+        let sent = pair.written(false);
         let action = if reset {
             assert_eq!(sent, b"\x03\0abc");
             RESET
@@ -312,16 +302,20 @@ fn the_first_reason_of_ours_counts() {
     pair.engine.core.end(CloseReason::LocalBye, pair.now);
     pair.engine.core.end(CloseReason::Shutdown, pair.now);
     pair.engine.core.abort(CloseReason::Replaced, pair.now);
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.engine.reason(), Some(CloseReason::LocalBye));
 }
 
 #[test]
-fn a_frame_of_bye_is_the_end() {
+fn a_frame_of_bye_is_the_end_and_one_that_is_sent_again_changes_nothing() {
     let mut pair = Pair::open();
     pair.agent.send(b"before", pair.now).unwrap();
-    pair.agent.send(b"BYE", pair.now).unwrap();
-    assert!(pair.agent.send(b"behind", pair.now).is_err());
+    for _ in 0..3 {
+        assert!(pair.agent.send(b"BYE", pair.now).is_ok());
+        assert!(pair.agent.send(b"behind", pair.now).is_err());
+        pair.run(true);
+    }
+    assert_eq!(pair.written(true), b"\x06\0before\x03\0BYE");
     pair.settle();
     assert_eq!(pair.engine.received, [Frame::from("before")]);
     assert_eq!(pair.agent.reason(), Some(CloseReason::LocalBye));
@@ -332,11 +326,7 @@ fn a_claim_that_is_too_large_names_both_sizes() {
     let mut pair = Pair::open_with(&Limits::default().frame_bytes(10));
     pair.to_engine.bytes.extend(b"\x0b\0");
     pair.settle();
-    let limit = LimitExceeded {
-        limit: Limit::FrameBytes,
-        actual: 11,
-        allowed: 10,
-    };
+    let limit = exceeded(Limit::FrameBytes, 11, 10);
     assert_eq!(
         pair.engine.reason(),
         Some(CloseReason::ProtocolError(limit))
@@ -374,15 +364,13 @@ fn an_end_that_nobody_waits_for_takes_a_second_at_most() {
     let mut pair = Pair::open();
     pair.to_agent.capacity = 1;
     pair.engine.send(b"unsent", pair.now).unwrap();
-    while pair.step(false) {}
+    pair.run(false);
     pair.engine.core.end(CloseReason::LocalBye, pair.now);
     pair.engine.core.hasten(pair.now);
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.engine.reason(), Some(CloseReason::LocalBye));
     assert!(!pair.engine.events.contains(&Event::Closed));
-    pair.now += SECOND;
-    pair.engine.core.handle_timeout(pair.now);
-    while pair.step(false) {}
+    pair.wake_after(false, SECOND);
     assert_eq!(pair.engine.actions, [Action::Reset]);
     assert!(!pair.engine.core.has_said_bye());
 }
@@ -393,12 +381,12 @@ fn a_peer_that_is_sent_away_has_a_second_for_its_last_frames_and_is_aborted_then
         let mut pair = Pair::open();
         pair.to_agent.capacity = 1;
         pair.engine.send(b"unsent", pair.now).unwrap();
-        while pair.step(false) {}
+        pair.run(false);
         if ends_before {
             pair.engine.core.end(CloseReason::LocalBye, pair.now);
         }
         pair.engine.core.send_away(CloseReason::Kicked, pair.now);
-        while pair.step(false) {}
+        pair.run(false);
         assert_eq!(pair.engine.reason(), None);
         pair.now += SECOND;
         pair
@@ -406,7 +394,7 @@ fn a_peer_that_is_sent_away_has_a_second_for_its_last_frames_and_is_aborted_then
     for ends_before in [false, true] {
         let mut pair = sent_away(ends_before);
         pair.engine.core.handle_timeout(pair.now);
-        while pair.step(false) {}
+        pair.run(false);
         assert_eq!(pair.engine.reason(), Some(CloseReason::Kicked));
         assert_eq!(pair.engine.actions, [Action::Reset]);
         assert!(!pair.engine.core.has_said_bye());
@@ -430,13 +418,11 @@ fn a_peer_that_is_sent_away_before_it_has_taken_our_hello_has_a_second_too() {
         let mut pair = Pair::new();
         pair.to_agent.capacity = 1;
         pair.step(true);
-        while pair.step(false) {}
+        pair.run(false);
         pair.engine.core.send_away(CloseReason::Kicked, pair.now);
         pair.to_agent.capacity = capacity;
-        while pair.step(false) {}
-        pair.now += SECOND;
-        pair.engine.core.handle_timeout(pair.now);
-        while pair.step(false) {}
+        pair.run(false);
+        pair.wake_after(false, SECOND);
         assert_eq!(pair.engine.failure(), failure);
         assert_eq!(pair.engine.reason(), reason);
         assert_eq!(pair.engine.actions, [Action::Reset]);
@@ -454,7 +440,7 @@ fn a_reset_before_our_bye_was_sent_is_no_orderly_end() {
     }
     assert_eq!(pair.engine.reason(), None);
     pair.to_engine.reset = true;
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.engine.reason(), Some(CloseReason::Reset));
 }
 
@@ -485,11 +471,7 @@ fn events(core: &mut Connection) -> Vec<Event> {
 
 #[test]
 fn a_lost_frame_is_the_reason_however_the_connection_has_ended_meanwhile() {
-    let lost = CloseReason::QueueFull(LimitExceeded {
-        limit: Limit::QueueMessages,
-        actual: 2,
-        allowed: 1,
-    });
+    let lost = CloseReason::QueueFull(exceeded(Limit::QueueMessages, 2, 1));
     let own_end: fn(&mut Pair) = |pair| pair.engine.core.end(CloseReason::LocalBye, pair.now);
     let peers_end: fn(&mut Pair) = |pair| {
         pair.agent.core.end(CloseReason::LocalBye, pair.now);

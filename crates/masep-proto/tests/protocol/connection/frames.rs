@@ -65,26 +65,11 @@ fn a_bye_follows_what_is_queued_and_ends_both_sides() {
 }
 
 #[test]
-fn the_end_of_the_stream_is_an_end() {
-    for (bytes, mid_frame) in [(&b""[..], false), (b"\x05\0ab", true)] {
-        let mut pair = Pair::open();
-        pair.to_engine.bytes.extend(bytes);
-        pair.to_engine.shut = true;
-        pair.engine.send(b"still yours", pair.now).unwrap();
-        pair.settle();
-        let end = CloseReason::EndOfStream { mid_frame };
-        assert_eq!(pair.engine.reason(), Some(end));
-        assert!(pair.engine.core.is_over());
-        assert_eq!(pair.agent.received, [Frame::from("still yours")]);
-    }
-}
-
-#[test]
 fn who_sends_alone_writes_at_once_and_others_leave_it_to_a_writer() {
     let mut pair = Pair::open();
     assert_eq!(pair.agent.send(b"1", pair.now), Ok(Pushed::WriteNow));
     assert_eq!(pair.agent.send(b"2", pair.now), Ok(Pushed::Queued));
-    while pair.step(true) {}
+    pair.run(true);
     assert_eq!(pair.agent.send(b"3", pair.now), Ok(Pushed::WakeWriter));
     pair.engine.send(b"answer", pair.now).unwrap();
     pair.settle();

@@ -3,26 +3,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use masep_proto::connection::{Config, Connection, Event, HandOver, Heard, Protocols, Read};
+use masep_proto::connection::{Connection, Event, HandOver, Heard, Protocols, Read};
 use masep_proto::protocol2::{Control, Hello, Welcome, kind, preamble};
 use masep_proto::{CloseReason, Frame, Limits, PeerId};
 
-use super::pair::{Pair, Side};
-use crate::wire::{control, frame, messages};
+use super::agreement::answers;
+use super::pair::{Pair, Side, config};
+use crate::wire::{control, frame};
 
 /// A client that has said this, and waits for the verdict of the engine, which has read `arrived` bytes of it.
 fn waiting(said: &[u8], arrived: usize) -> Pair {
-    let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
-    pair.engine.admits = false;
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.to_engine.bytes.extend(&said[..arrived]);
-    while pair.step(false) {}
+    pair.run(false);
     pair.to_engine.bytes.extend(&said[arrived..]);
     pair
 }
 
-fn config(protocols: Protocols) -> Arc<Config> {
-    let config = Config::new("engine", Limits::default()).expect("an id");
-    Arc::new(config.protocols(protocols))
+/// A server's side of these protocols, to which nothing has been handed over.
+fn heir(protocols: Protocols, now: Instant) -> Connection {
+    let config = config("engine", &Limits::default(), protocols);
+    Connection::accept(Arc::new(config), now)
 }
 
 fn hand_over(pair: &mut Pair) -> Heard {
@@ -55,31 +56,27 @@ fn however_much_had_arrived_the_client_goes_on_where_it_was() {
         );
         assert_eq!(pair.engine.core.hand_over(), HandOver::Never, "it has gone");
 
-        let mut core = Connection::accept(config(Protocols::Both), pair.now);
+        let mut core = heir(Protocols::Both, pair.now);
         core.take_over(&heard, pair.now);
         let events = std::mem::replace(&mut pair.engine, Side::new(core)).events;
         pair.engine.admits = false;
         assert!(!events.contains(&Event::Failed) && !events.contains(&Event::Ended));
-        while pair.step(false) {}
+        pair.run(false);
         let seen = pair.engine.core.hello().expect("it was heard");
         assert_eq!(seen.seat.as_deref(), Some("red"));
         assert_eq!(seen.token, Some("secret".into()));
         let mut welcome = Welcome::new(PeerId::from("engine"), 0);
         welcome.seat = Some("red".into());
-        pair.engine.core.admit_with(welcome, pair.now);
-        while pair.step(false) {}
+        pair.admit_with(welcome);
+        pair.run(false);
         pair.to_engine.shut = true;
-        while pair.step(false) {}
+        pair.run(false);
         let frames = [Frame::from("one"), Frame::new(vec![7; 100])];
         assert_eq!(pair.engine.received, frames, "{arrived}");
         let end = CloseReason::EndOfStream { mid_frame: false };
         assert_eq!(pair.engine.reason(), Some(end));
-        let written: Vec<u8> = pair.to_agent.bytes.iter().copied().collect();
-        let rest = written.strip_prefix(preamble::SERVER).expect("once");
-        assert!(
-            matches!(&messages(rest)[..], [Control::Welcome(_), ..]),
-            "{written:x?}"
-        );
+        let answers = answers(&pair.written(false));
+        assert!(matches!(answers[0], Control::Welcome(_)), "{answers:?}");
     }
 }
 
@@ -109,7 +106,7 @@ fn all_that_had_arrived_behind_hello_goes_along() {
         ]
         .concat();
         let mut pair = waiting(&said, whole + between);
-        while pair.step(false) {}
+        pair.run(false);
         let heard = hand_over(&mut pair);
         let left = said.len() - heard.bytes.len();
         assert_eq!(
@@ -117,10 +114,10 @@ fn all_that_had_arrived_behind_hello_goes_along() {
             pair.to_engine.bytes.len(),
             "what was read is handed over"
         );
-        let mut core = Connection::accept(config(Protocols::Both), pair.now);
+        let mut core = heir(Protocols::Both, pair.now);
         core.take_over(&heard, pair.now);
         pair.engine = Side::new(core);
-        while pair.step(false) {}
+        pair.run(false);
         let sizes: Vec<_> = pair.engine.received.iter().map(Frame::size).collect();
         assert_eq!(sizes, [between, body.len()]);
     }
@@ -130,27 +127,20 @@ fn all_that_had_arrived_behind_hello_goes_along() {
 fn the_first_bytes_of_a_server_are_said_once() {
     let (said, _) = said();
     // The client waits for them before it says HELLO.
-    let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
-    pair.engine.admits = false;
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.to_engine.bytes.extend(preamble::CLIENT);
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.to_agent.bytes, preamble::SERVER);
     pair.to_engine.bytes.extend(&said[preamble::CLIENT.len()..]);
-    while pair.step(false) {}
+    pair.run(false);
     let heard = hand_over(&mut pair);
     assert!(heard.is_answered);
-    let mut core = Connection::accept(config(Protocols::Both), pair.now);
+    let mut core = heir(Protocols::Both, pair.now);
     core.take_over(&heard, pair.now);
     pair.engine = Side::new(core);
-    while pair.step(false) {}
-    let written: Vec<u8> = pair.to_agent.bytes.iter().copied().collect();
-    let rest = written
-        .strip_prefix(preamble::SERVER)
-        .expect("the preamble");
-    assert!(
-        matches!(&messages(rest)[..], [Control::Welcome(_), ..]),
-        "{written:x?}"
-    );
+    pair.run(false);
+    let answers = answers(&pair.written(false));
+    assert!(matches!(answers[0], Control::Welcome(_)), "{answers:?}");
 }
 
 #[test]
@@ -186,7 +176,7 @@ fn what_is_no_hello_is_refused_also_where_another_is_said_to_have_heard_it() {
         b"",
     ] {
         let now = Instant::now();
-        let mut core = Connection::accept(config(Protocols::Masep2), now);
+        let mut core = heir(Protocols::Masep2, now);
         let heard = Heard {
             bytes: bytes.to_vec(),
             is_answered: false,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use masep_proto::admission::RejectReason;
-use masep_proto::connection::{Action, Config, Event, HelloFailure};
-use masep_proto::{CloseReason, Frame, HelloError, Limits};
+use masep_proto::connection::{Action, Config, Event, HelloFailure, Protocols};
+use masep_proto::{CloseReason, HelloError, Limit, Limits};
 
-use super::pair::Pair;
+use super::pair::{Pair, exceeded};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -14,23 +14,7 @@ const REFUSAL: &[u8] = b"\x06\0engine\x03\0BYE";
 
 /// A server's side whose peer the test plays.
 fn engine() -> Pair {
-    let mut pair = Pair::new();
-    pair.engine.admits = false;
-    pair
-}
-
-fn run(pair: &mut Pair) {
-    while pair.step(false) {}
-}
-
-fn pass(pair: &mut Pair, time: Duration) {
-    pair.now += time;
-    pair.engine.core.handle_timeout(pair.now);
-    run(pair);
-}
-
-fn written(pair: &Pair) -> Vec<u8> {
-    pair.to_agent.bytes.iter().copied().collect()
+    Pair::undecided(Protocols::Pymasep)
 }
 
 #[test]
@@ -50,14 +34,14 @@ fn an_id_that_no_peer_could_take_is_an_error() {
 fn the_server_says_nothing_before_the_verdict_and_keeps_what_follows_the_hello() {
     let mut pair = engine();
     pair.to_engine.bytes.extend(b"\x05\0agent\x01\0x\x01\0y");
-    run(&mut pair);
+    pair.run(false);
     assert_eq!(pair.engine.events, [Event::Hello]);
-    assert!(written(&pair).is_empty());
-    pass(&mut pair, 60 * SECOND);
+    assert!(pair.written(false).is_empty());
+    pair.wake_after(false, 60 * SECOND);
     assert_eq!(pair.engine.failure(), None, "the door minds the time");
     pair.engine.core.admit(pair.now);
-    run(&mut pair);
-    assert_eq!(written(&pair), b"\x06\0engine");
+    pair.run(false);
+    assert_eq!(pair.written(false), b"\x06\0engine");
     assert_eq!(pair.engine.events[1], Event::Open);
     assert_eq!(pair.engine.received.len(), 2);
 }
@@ -66,9 +50,9 @@ fn the_server_says_nothing_before_the_verdict_and_keeps_what_follows_the_hello()
 fn little_is_read_of_a_peer_that_waits_for_a_verdict() {
     let mut pair = engine();
     pair.to_engine.bytes.extend(b"\x05\0agent");
-    run(&mut pair);
+    pair.run(false);
     pair.to_engine.bytes.extend(vec![0; 100_000]);
-    run(&mut pair);
+    pair.run(false);
     let read = 100_000 - pair.to_engine.bytes.len();
     assert!(read < 8 * 1024, "{read}");
 }
@@ -78,21 +62,24 @@ fn a_peer_that_is_refused_gets_our_hello_and_a_bye_when_its_own_is_whole() {
     for hear in [true, false] {
         let mut pair = engine();
         pair.to_engine.bytes.extend(b"\x05\0ag");
-        run(&mut pair);
+        pair.run(false);
         pair.engine.core.refuse(pair.now);
-        run(&mut pair);
-        assert!(written(&pair).is_empty(), "it is in the middle of a write");
+        pair.run(false);
+        assert!(
+            pair.written(false).is_empty(),
+            "it is in the middle of a write"
+        );
         if hear {
             pair.to_engine.bytes.extend(b"ent");
-            run(&mut pair);
+            pair.run(false);
         } else {
-            pass(&mut pair, 200 * MILLISECOND);
+            pair.wake_after(false, 200 * MILLISECOND);
         }
-        assert_eq!(written(&pair), REFUSAL);
+        assert_eq!(pair.written(false), REFUSAL);
         assert_eq!(pair.engine.failure(), Some(HelloFailure::Refused));
         assert_eq!(pair.engine.reason(), None);
         pair.to_agent.bytes.clear();
-        run(&mut pair);
+        pair.run(false);
         assert_eq!(pair.engine.actions, [Action::HalfClose, Action::Close]);
     }
 }
@@ -101,14 +88,14 @@ fn a_peer_that_is_refused_gets_our_hello_and_a_bye_when_its_own_is_whole() {
 fn one_that_is_refused_at_once_gets_what_its_stream_takes() {
     let mut pair = engine();
     pair.engine.core.abort(CloseReason::Aborted, pair.now);
-    run(&mut pair);
-    assert_eq!(written(&pair), REFUSAL);
+    pair.run(false);
+    assert_eq!(pair.written(false), REFUSAL);
     assert!(pair.engine.core.is_over());
 
     let mut pair = engine();
     pair.to_agent.capacity = 4;
     pair.engine.core.abort(CloseReason::Aborted, pair.now);
-    run(&mut pair);
+    pair.run(false);
     assert_eq!(pair.engine.actions, [Action::Reset]);
 }
 
@@ -116,12 +103,12 @@ fn one_that_is_refused_at_once_gets_what_its_stream_takes() {
 fn a_refusal_that_is_not_taken_ends_after_a_second() {
     let mut pair = engine();
     pair.to_engine.bytes.extend(b"\x05\0agent");
-    run(&mut pair);
+    pair.run(false);
     pair.to_agent.capacity = 3;
     pair.engine.core.refuse(pair.now);
-    run(&mut pair);
+    pair.run(false);
     assert!(!pair.engine.core.is_over());
-    pass(&mut pair, SECOND);
+    pair.wake_after(false, SECOND);
     assert_eq!(pair.engine.actions, [Action::Reset]);
 }
 
@@ -141,23 +128,19 @@ fn what_is_no_hello_is_refused_with_the_reason() {
         let mut pair = engine();
         pair.to_engine.bytes.extend(bytes);
         pair.to_engine.shut = shut;
-        run(&mut pair);
-        pass(&mut pair, time * SECOND);
+        pair.run(false);
+        pair.wake_after(false, time * SECOND);
         let failure = pair.engine.failure().expect("it failed");
         let reason = RejectReason::from(failure);
         assert_eq!(reason.as_str(), name, "{bytes:?}");
         // One that is in the middle of its hello is let finish it.
-        pass(&mut pair, 200 * MILLISECOND);
-        assert_eq!(written(&pair), REFUSAL, "{bytes:?}");
+        pair.wake_after(false, 200 * MILLISECOND);
+        assert_eq!(pair.written(false), REFUSAL, "{bytes:?}");
         pair.to_agent.bytes.clear();
-        run(&mut pair);
+        pair.run(false);
         assert!(pair.engine.core.is_over());
         if bytes == b"\x01\x04" {
-            let limit = masep_proto::LimitExceeded {
-                limit: masep_proto::Limit::IdBytes,
-                actual: 1_025,
-                allowed: 1_024,
-            };
+            let limit = exceeded(Limit::IdBytes, 1_025, 1_024);
             assert_eq!(reason, id(limit));
         }
     }
@@ -167,7 +150,7 @@ fn what_is_no_hello_is_refused_with_the_reason() {
 fn a_reset_before_the_hello_is_answered_with_nothing() {
     let mut pair = engine();
     pair.to_engine.reset = true;
-    run(&mut pair);
+    pair.run(false);
     assert_eq!(pair.engine.failure(), Some(HelloFailure::Closed));
     assert_eq!(pair.engine.actions, [Action::Reset]);
 }
@@ -181,7 +164,7 @@ fn a_client_that_gives_up_has_said_hello_and_bye() {
         ("closed", HelloFailure::Closed),
     ] {
         let mut pair = Pair::new();
-        while pair.step(true) {}
+        pair.run(true);
         match act {
             "time" => {
                 pair.now += 5 * SECOND;
@@ -191,9 +174,9 @@ fn a_client_that_gives_up_has_said_hello_and_bye() {
             "bye" => pair.to_agent.bytes.extend(b"\x03\0BYE"),
             _ => pair.to_agent.shut = true,
         }
-        while pair.step(true) {}
+        pair.run(true);
         assert_eq!(pair.agent.failure(), Some(failure), "{act}");
-        let written: Vec<u8> = pair.to_engine.bytes.iter().copied().collect();
+        let written = pair.written(true);
         assert_eq!(written, b"\x05\0agent\x03\0BYE", "{act}");
     }
 }
@@ -211,14 +194,14 @@ fn a_bye_right_behind_the_servers_hello_is_a_rejection() {
     ] {
         let mut pair = Pair::new();
         pair.to_agent.bytes.extend(first);
-        while pair.step(true) {}
+        pair.run(true);
         pair.now += pause * MILLISECOND;
         if looks {
             pair.agent.core.handle_timeout(pair.now);
-            while pair.step(true) {}
+            pair.run(true);
         }
         pair.to_agent.bytes.extend(second);
-        while pair.step(true) {}
+        pair.run(true);
         let reason = pair.agent.reason().expect("it ended");
         assert_eq!(reason.as_str(), expected, "{first:?} {pause} {second:?}");
         assert_eq!(pair.agent.events[0], Event::Open);
@@ -230,25 +213,11 @@ fn a_peer_that_does_not_take_our_hello_is_gone() {
     let mut pair = engine();
     pair.to_agent.capacity = 2;
     pair.to_engine.bytes.extend(b"\x05\0agent");
-    run(&mut pair);
+    pair.run(false);
     pair.engine.core.admit(pair.now);
-    run(&mut pair);
+    pair.run(false);
     assert_eq!(pair.engine.events, [Event::Hello]);
-    pass(&mut pair, 5 * SECOND);
+    pair.wake_after(false, 5 * SECOND);
     assert_eq!(pair.engine.failure(), Some(HelloFailure::Closed));
     assert_eq!(pair.engine.actions, [Action::Reset]);
-}
-
-#[test]
-fn frames_for_a_peer_that_was_admitted_follow_our_hello() {
-    let mut pair = Pair::new();
-    pair.engine.admits = false;
-    pair.settle();
-    assert!(!pair.engine.core.is_open());
-    pair.engine.core.admit(pair.now);
-    assert!(pair.engine.core.is_open());
-    pair.engine.send(b"welcome", pair.now).unwrap();
-    pair.settle();
-    assert!(pair.engine.events.contains(&Event::Open));
-    assert_eq!(pair.agent.received, [Frame::from("welcome")]);
 }

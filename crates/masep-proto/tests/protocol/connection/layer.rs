@@ -10,6 +10,8 @@ use masep_proto::protocol2::preamble;
 use masep_proto::tls::{LayerState, TlsFault};
 use masep_proto::{CloseReason, Limits, PeerId};
 
+use super::pair;
+
 const SECURE: LayerState = LayerState {
     more: false,
     owes: false,
@@ -17,8 +19,7 @@ const SECURE: LayerState = LayerState {
 };
 
 fn config(tls: bool, protocols: Protocols) -> Arc<Config> {
-    let config = Config::new("engine", Limits::default()).expect("a good id");
-    Arc::new(config.protocols(protocols).tls(tls))
+    Arc::new(pair::config("engine", &Limits::default(), protocols).tls(tls))
 }
 
 fn open() -> (Connection, Instant) {

@@ -7,7 +7,7 @@ use masep_proto::{
     is_printable,
 };
 
-use super::agreement::{client_meets, engine, hello, hello_frame, refusal, run, welcome, written};
+use super::agreement::{client_meets, hello, hello_frame, refusal, welcome};
 use super::pair::Pair;
 use crate::wire::control;
 
@@ -69,26 +69,26 @@ fn a_client_whose_names_are_not_printable_is_told_so() {
         let mut seated = hello("agent");
         seated.seat = Some("engine".into());
         for said in [hello("engine"), seated] {
-            let mut pair = engine(Protocols::Both);
+            let mut pair = Pair::undecided(Protocols::Both);
             let said = forged(&Control::Hello(Box::new(said)), "engine", other);
             pair.to_engine.bytes.extend(preamble::CLIENT);
             pair.to_engine.bytes.extend(&said);
-            run(&mut pair, false);
+            pair.run(false);
             let failure = pair.engine.failure();
             assert!(
                 matches!(&failure, Some(HelloFailure::Bad(HelloError::Control(error))) if is_not_printable(error)),
                 "{said:x?}: {failure:?}"
             );
-            let rejected = refusal(&written(&pair, false));
+            let rejected = refusal(&pair.written(false));
             assert_eq!(rejected.code, "bad_hello");
             assert!(rejected.text.chars().all(is_printable), "{rejected:?}");
         }
         // pymasep takes any text for an id.
-        let mut pair = engine(Protocols::Both);
+        let mut pair = Pair::undecided(Protocols::Both);
         let size = u16::try_from(other.len()).expect("it is small");
         pair.to_engine.bytes.extend(size.to_le_bytes());
         pair.to_engine.bytes.extend(other.as_bytes());
-        run(&mut pair, false);
+        pair.run(false);
         assert_eq!(pair.engine.events, [Event::Hello], "{other:?}");
     }
 }
@@ -107,19 +107,19 @@ fn names_that_no_peer_could_take_are_refused_before_they_are_said() {
         let config = Config::new("agent", Limits::default()).expect("an id");
         assert!(config.offer(offer).check_offer().is_err());
 
-        let mut pair = engine(Protocols::Both);
+        let mut pair = Pair::undecided(Protocols::Both);
         pair.to_engine.bytes.extend(preamble::CLIENT);
         pair.to_engine.bytes.extend(hello_frame(hello("agent")));
-        run(&mut pair, false);
+        pair.run(false);
         let mut given = welcome();
         given.seat = Some(name.into());
-        pair.engine.core.admit_with(given, pair.now);
-        run(&mut pair, false);
+        pair.admit_with(given);
+        pair.run(false);
         assert!(matches!(
             pair.engine.failure(),
             Some(HelloFailure::Bad(HelloError::Own(_)))
         ));
-        assert_eq!(refusal(&written(&pair, false)).code, "refused");
+        assert_eq!(refusal(&pair.written(false)).code, "refused");
     }
 }
 
@@ -134,7 +134,7 @@ fn a_notice_or_a_bye_whose_code_is_not_printable_ends_the_connection() {
             pair.to_agent
                 .bytes
                 .extend(forged(&message, "engine", other));
-            run(&mut pair, true);
+            pair.run(true);
             let reason = pair.agent.reason();
             assert!(
                 matches!(&reason, Some(CloseReason::BadFrame(why)) if why.contains("not a printable name")),

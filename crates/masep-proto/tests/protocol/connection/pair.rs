@@ -10,8 +10,8 @@ use masep_proto::connection::{
     Action, Batch, Config, Connection, Event, HelloFailure, Protocols, PushError, Pushed, Read,
     Transmit, Want, WhenFull, Write,
 };
-use masep_proto::protocol2::{Notice, Protocol};
-use masep_proto::{CloseReason, Frame, Limits};
+use masep_proto::protocol2::{Notice, Protocol, Welcome};
+use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
 
 /// One direction of a stream.
 pub(crate) struct Pipe {
@@ -329,6 +329,20 @@ impl fmt::Debug for Pipe {
     }
 }
 
+/// The settings of a side.
+pub(crate) fn config(id: &str, limits: &Limits, protocols: Protocols) -> Config {
+    let config = Config::new(id, limits.clone()).expect("an id");
+    config.protocols(protocols)
+}
+
+pub(crate) const fn exceeded(limit: Limit, actual: usize, allowed: usize) -> LimitExceeded {
+    LimitExceeded {
+        limit,
+        actual,
+        allowed,
+    }
+}
+
 /// Two sides and what is between them.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -349,7 +363,12 @@ impl Pair {
     }
 
     pub(crate) fn with_limits(limits: &Limits) -> Self {
-        let config = |id| Config::new(id, limits.clone()).expect("an id");
+        Self::both(limits, Protocols::Pymasep)
+    }
+
+    /// One of which both sides have these bounds, and speak this.
+    fn both(limits: &Limits, protocols: Protocols) -> Self {
+        let config = |id| config(id, limits, protocols);
         Self::with(config("agent"), config("engine"), 1 << 20)
     }
 
@@ -367,11 +386,20 @@ impl Pair {
 
     /// One of which both sides speak what is given.
     pub(crate) fn speaking(agent: Protocols, engine: Protocols) -> Self {
-        let config = |id, protocols| {
-            let config = Config::new(id, Limits::default()).expect("an id");
-            config.protocols(protocols)
-        };
+        let config = |id, protocols| config(id, &Limits::default(), protocols);
         Self::with(config("agent", agent), config("engine", engine), 1 << 20)
+    }
+
+    /// One of which both sides speak this, and whose engine waits for the verdict about its peer.
+    pub(crate) fn undecided(protocols: Protocols) -> Self {
+        Self::undecided_with(&Limits::default(), protocols)
+    }
+
+    /// The same with these bounds.
+    pub(crate) fn undecided_with(limits: &Limits, protocols: Protocols) -> Self {
+        let mut pair = Self::both(limits, protocols);
+        pair.engine.admits = false;
+        pair
     }
 
     /// One of protocol 2 that has shaken hands, a second ago.
@@ -381,11 +409,7 @@ impl Pair {
 
     /// The same with these bounds.
     pub(crate) fn open2_with(limits: &Limits) -> Self {
-        let config = |id| {
-            let config = Config::new(id, limits.clone()).expect("an id");
-            config.protocols(Protocols::Masep2)
-        };
-        let mut pair = Self::with(config("agent"), config("engine"), 1 << 20);
+        let mut pair = Self::both(limits, Protocols::Masep2);
         pair.settle();
         for side in [&pair.agent, &pair.engine] {
             assert!(side.events.contains(&Event::Open), "{side:?}");
@@ -439,6 +463,38 @@ impl Pair {
         did
     }
 
+    /// Has one side alone go on until it has nothing more to do.
+    pub(crate) fn run(&mut self, agent: bool) {
+        while self.step(agent) {}
+    }
+
+    /// Turns the clock for one side alone, which was busy elsewhere until then, and goes on now.
+    pub(crate) fn wake_after(&mut self, agent: bool, time: Duration) {
+        self.now += time;
+        let side = if agent {
+            &mut self.agent
+        } else {
+            &mut self.engine
+        };
+        side.core.handle_timeout(self.now);
+        self.run(agent);
+    }
+
+    /// The bytes of one side that the other has not read.
+    pub(crate) fn written(&self, agent: bool) -> Vec<u8> {
+        let pipe = if agent {
+            &self.to_engine
+        } else {
+            &self.to_agent
+        };
+        pipe.bytes.iter().copied().collect()
+    }
+
+    /// The engine takes its peer, with these words.
+    pub(crate) fn admit_with(&mut self, welcome: Welcome) {
+        self.engine.core.admit_with(welcome, self.now);
+    }
+
     /// One write of one side.
     pub(crate) fn write(&mut self, agent: bool) {
         let (side, outgoing) = if agent {
@@ -447,6 +503,17 @@ impl Pair {
             (&mut self.engine, &mut self.to_agent)
         };
         side.write(outgoing, usize::MAX, self.now);
+    }
+
+    /// Writes so many bytes of what the engine has given out to be written.
+    pub(crate) fn put_in_part(&mut self, transmit: Transmit, most: usize) {
+        let core = &mut self.engine.core;
+        assert!(core.take_transmit().is_none(), "one is out");
+        let write = match copy(&transmit, most, &mut self.to_agent.bytes) {
+            0 => Write::Blocked,
+            written => Write::Bytes(written),
+        };
+        core.put_transmit(transmit, write, self.now);
     }
 
     /// Goes on until nothing happens any more without the clock.

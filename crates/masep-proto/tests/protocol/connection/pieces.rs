@@ -65,15 +65,9 @@ fn play(size: usize, at_once: usize) {
         .write_pieces(pieces, now)
         .expect("it is not too large")
         .expect("nothing waits");
-    assert!(pair.engine.core.take_transmit().is_none(), "one is out");
-    let written = copy(&transmit, at_once, &mut pair.to_agent.bytes);
-    let write = match written {
-        0 => Write::Blocked,
-        written => Write::Bytes(written),
-    };
     let whole = transmit.len();
     assert!(!returned.load(Ordering::Relaxed));
-    pair.engine.core.put_transmit(transmit, write, now);
+    pair.put_in_part(transmit, at_once);
     assert!(returned.load(Ordering::Relaxed), "{at_once} of {whole}");
     pair.engine.send(b"behind", now).expect("room");
     pair.settle();

@@ -4,21 +4,19 @@ use masep_proto::connection::{Config, Event, HelloFailure, Protocols};
 use masep_proto::protocol2::{Control, Hello, Protocol, Welcome, preamble};
 use masep_proto::{CloseReason, Limits};
 
-use super::agreement::{hello, run, welcome, welcome_frame, written};
-use super::pair::Pair;
+use super::agreement::{hello, welcome, welcome_frame};
+use super::pair::{Pair, config};
 use crate::wire::messages;
 
 fn asking(protocols: Protocols) -> Config {
     let mut offer = hello("");
     offer.profile = Some("game/1".into());
-    let config = Config::new("agent", Limits::default()).expect("an id");
-    config.protocols(protocols).offer(offer)
+    config("agent", &Limits::default(), protocols).offer(offer)
 }
 
 /// A client that asks for a profile, and a server of both protocols whose host has its HELLO.
 fn asked() -> Pair {
-    let engine = Config::new("engine", Limits::default()).expect("an id");
-    let engine = engine.protocols(Protocols::Both);
+    let engine = config("engine", &Limits::default(), Protocols::Both);
     let mut pair = Pair::with(asking(Protocols::Masep2), engine, 1 << 20);
     pair.engine.admits = false;
     pair.settle();
@@ -37,9 +35,7 @@ fn answer(profile: Option<&str>) -> Welcome {
 #[test]
 fn a_client_is_served_where_its_profile_is_spoken() {
     let mut pair = asked();
-    pair.engine
-        .core
-        .admit_with(answer(Some("game/1")), pair.now);
+    pair.admit_with(answer(Some("game/1")));
     pair.settle();
     let told = pair.agent.core.welcome().expect("it is open");
     assert_eq!(told.profile.as_deref(), Some("game/1"));
@@ -56,7 +52,7 @@ fn a_client_that_is_taken_without_its_profile_leaves_at_once_and_says_why() {
         (Some(""), "but \"\""),
     ] {
         let mut pair = asked();
-        pair.engine.core.admit_with(answer(profile), pair.now);
+        pair.admit_with(answer(profile));
         pair.settle();
         let Some(HelloFailure::OtherProfile(other)) = pair.agent.failure() else {
             panic!("{profile:?}: {:?}", pair.agent.failure());
@@ -92,11 +88,11 @@ fn a_client_that_is_taken_without_its_profile_leaves_at_once_and_says_why() {
 #[test]
 fn nothing_but_the_bye_is_said_to_a_server_without_the_profile() {
     let mut pair = asked();
-    let before = written(&pair, true).len();
+    let before = pair.written(true).len();
     pair.to_agent.bytes.extend(preamble::SERVER);
     pair.to_agent.bytes.extend(welcome_frame(answer(None)));
-    run(&mut pair, true);
-    let said = &written(&pair, true)[before..];
+    pair.run(true);
+    let said = &pair.written(true)[before..];
     let [Control::Bye(bye)] = &messages(said)[..] else {
         panic!("{said:x?}");
     };
@@ -105,12 +101,9 @@ fn nothing_but_the_bye_is_said_to_a_server_without_the_profile() {
 
 #[test]
 fn a_profile_that_nobody_asked_for_does_not_matter() {
-    let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
-    pair.engine.admits = false;
+    let mut pair = Pair::undecided(Protocols::Both);
     pair.settle();
-    pair.engine
-        .core
-        .admit_with(answer(Some("game/1")), pair.now);
+    pair.admit_with(answer(Some("game/1")));
     pair.settle();
     assert!(pair.agent.events.contains(&Event::Open));
 }
@@ -121,7 +114,7 @@ fn the_words_of_a_server_steer_no_terminal() {
     let mut pair = asked();
     let mut given = answer(Some("x\"\u{301}"));
     given.game = Some("g\\".into());
-    pair.engine.core.admit_with(given, pair.now);
+    pair.admit_with(given);
     pair.settle();
     let shown = pair.agent.failure().expect("it is another").to_string();
     assert!(shown.contains(r#""x\"\u{301}""#), "{shown}");
@@ -133,9 +126,9 @@ fn a_client_with_a_profile_does_not_fall_back_to_a_protocol_that_has_none() {
     for protocols in [Protocols::Both, Protocols::Masep2] {
         let engine = Config::new("engine", Limits::default()).expect("an id");
         let mut pair = Pair::with(asking(protocols), engine, 1 << 20);
-        run(&mut pair, true);
+        pair.run(true);
         pair.to_agent.bytes.extend(b"\x06\0engine");
-        run(&mut pair, true);
+        pair.run(true);
         assert_eq!(
             pair.agent.failure(),
             Some(HelloFailure::OtherProtocol(Protocol::Pymasep))

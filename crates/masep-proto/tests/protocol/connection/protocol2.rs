@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use masep_proto::cbor::{self, MapItem};
-use masep_proto::connection::{Config, Event, Protocols, PushError, WhenFull};
+use masep_proto::connection::{Event, Protocols, PushError, Read, Want, WhenFull, Write};
 use masep_proto::protocol2::{Bye, Control, Header, Notice, Protocol, kind};
 use masep_proto::{
     Array, CloseReason, Dict, Element, EncodeError, Frame, FrameKind, Limits, Message, Value,
 };
 
-use super::pair::{Pair, Random};
+use super::pair::{Pair, Random, config};
 use crate::wire::{control, frame, messages};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,11 +27,7 @@ fn send(pair: &mut Pair, agent: bool, frame: Frame) -> Result<(), PushError> {
 /// Has the engine hear these bytes, as if the agent had said them.
 fn hear(pair: &mut Pair, bytes: &[u8]) {
     pair.to_engine.bytes.extend(bytes);
-    while pair.step(false) {}
-}
-
-fn run(pair: &mut Pair, agent: bool) {
-    while pair.step(agent) {}
+    pair.run(false);
 }
 
 /// The bytes that the engine has written and the agent has not read.
@@ -45,7 +41,7 @@ fn pass(pair: &mut Pair, time: Duration) {
     while let Some(next) = pair.engine.core.deadline().filter(|next| *next <= until) {
         pair.now = pair.now.max(next);
         pair.engine.core.handle_timeout(pair.now);
-        run(pair, false);
+        pair.run(false);
     }
     pair.now = until;
 }
@@ -286,9 +282,7 @@ fn heartbeats_keep_an_idle_connection_alive_and_are_few() {
     let mut pair = Pair::open2();
     let mut pings = 0;
     for _ in 0..600 {
-        pair.now += SECOND;
-        pair.engine.core.handle_timeout(pair.now);
-        run(&mut pair, false);
+        pair.wake_after(false, SECOND);
         let said = messages(&written(&mut pair));
         pings += said.len();
         for message in said {
@@ -304,7 +298,7 @@ fn heartbeats_keep_an_idle_connection_alive_and_are_few() {
         pair.now += SECOND;
         pair.engine.core.handle_timeout(pair.now);
         pair.engine.send(b"x", pair.now).unwrap();
-        run(&mut pair, false);
+        pair.run(false);
         let bytes = written(&mut pair);
         assert_eq!(bytes, frame(kind::BYTES, b"x"));
         hear(&mut pair, &frame(130, b""));
@@ -338,12 +332,12 @@ fn a_peer_that_takes_bytes_slowly_lives() {
     let mut pair = Pair::open2();
     pair.to_agent.capacity = 1_000;
     send(&mut pair, false, Frame::new(vec![7; 100_000])).unwrap();
-    run(&mut pair, false);
+    pair.run(false);
     for _ in 0..90 {
         pass(&mut pair, 20 * SECOND);
         assert!(pair.engine.core.is_open(), "{:?}", pair.engine);
         assert_eq!(written(&mut pair).len(), 1_000);
-        run(&mut pair, false);
+        pair.run(false);
     }
     // Until it takes none any more.
     pass(&mut pair, 31 * SECOND);
@@ -360,10 +354,7 @@ fn what_the_other_side_says_of_heartbeats_counts() {
     pair.pass(600 * SECOND);
     assert!(pair.engine.core.is_open());
     // A client that answers within its calls alone.
-    let config = |id| {
-        let config = Config::new(id, Limits::default()).expect("an id");
-        config.protocols(Protocols::Both)
-    };
+    let config = |id| config(id, &Limits::default(), Protocols::Both);
     let mut offer = masep_proto::protocol2::Hello::new("".into(), 0);
     offer.features = vec!["pong_in_call".into(), "of-another-time".into()];
     let mut pair = Pair::with(config("agent").offer(offer), config("engine"), 1 << 20);
@@ -388,7 +379,7 @@ fn the_time_in_which_nobody_listens_does_not_count() {
     pass(&mut pair, 600 * SECOND);
     assert!(pair.engine.core.is_open(), "{:?}", pair.engine);
     pair.engine.takes = true;
-    run(&mut pair, false);
+    pair.run(false);
     assert_eq!(pair.engine.received.len(), 3);
     pass(&mut pair, 29 * SECOND);
     assert!(pair.engine.core.is_open());
@@ -406,7 +397,7 @@ fn pings_without_end_are_answered_with_one_pong_for_each_write() {
     assert_eq!(pair.to_agent.bytes.len(), 20);
     pair.to_agent.capacity = 1 << 20;
     let mut bytes = written(&mut pair);
-    run(&mut pair, false);
+    pair.run(false);
     bytes.extend(written(&mut pair));
     let pongs = messages(&bytes);
     assert!(pongs.len() <= 4, "{}", pongs.len());
@@ -429,23 +420,16 @@ fn a_ping_that_comes_while_the_bye_is_being_written_is_not_answered_behind_it() 
     pair.engine.core.end(CloseReason::LocalBye, pair.now);
     // It makes its last read, and takes the BYE.
     let room = pair.engine.core.take_room().expect("it reads");
-    pair.engine
-        .core
-        .put_room(room, masep_proto::connection::Read::Blocked, pair.now);
+    pair.engine.core.put_room(room, Read::Blocked, pair.now);
     let transmit = pair.engine.core.take_transmit().expect("a BYE");
     let bytes = transmit.len();
     if let Some(mut room) = pair.engine.core.take_room() {
         room.fill(&control(&Control::Ping([7; 8])));
-        pair.engine
-            .core
-            .put_room(room, masep_proto::connection::Read::Bytes, pair.now);
+        pair.engine.core.put_room(room, Read::Bytes, pair.now);
     }
-    let written = masep_proto::connection::Write::Bytes(bytes);
+    let written = Write::Bytes(bytes);
     pair.engine.core.put_transmit(transmit, written, pair.now);
-    assert_eq!(
-        pair.engine.core.wants().write,
-        masep_proto::connection::Want::Nothing
-    );
+    assert_eq!(pair.engine.core.wants().write, Want::Nothing);
     assert!(pair.engine.core.take_transmit().is_none());
     assert!(pair.engine.core.has_said_bye());
 }
@@ -459,7 +443,7 @@ fn a_pong_that_nobody_asked_for_says_nothing() {
     }
     assert!(pair.engine.core.ping(pair.now));
     assert!(!pair.engine.core.ping(pair.now), "one waits");
-    run(&mut pair, false);
+    pair.run(false);
     let said = messages(&written(&mut pair));
     let [Control::Ping(token)] = said[..] else {
         panic!("{said:?}");
@@ -489,7 +473,7 @@ fn control_frames_overtake_what_is_queued() {
     for number in 0..10 {
         pair.engine.send(&[number; 100], pair.now).unwrap();
     }
-    run(&mut pair, false);
+    pair.run(false);
     for number in 10..20 {
         pair.engine.send(&[number; 100], pair.now).unwrap();
     }
@@ -499,7 +483,7 @@ fn control_frames_overtake_what_is_queued() {
         .unwrap();
     hear(&mut pair, &control(&Control::Ping([7; 8])));
     pair.to_agent.capacity = 1 << 20;
-    run(&mut pair, false);
+    pair.run(false);
     let bytes = written(&mut pair);
     let mut kinds = Vec::new();
     let mut rest = &bytes[..];
@@ -528,9 +512,7 @@ fn a_notice_is_an_event_and_few_are_kept() {
         .collect();
     let mut room = pair.engine.core.take_room().expect("it reads");
     room.fill(&many);
-    pair.engine
-        .core
-        .put_room(room, masep_proto::connection::Read::Bytes, pair.now);
+    pair.engine.core.put_room(room, Read::Bytes, pair.now);
     let mut codes = Vec::new();
     while let Some(notice) = pair.engine.core.poll_notice() {
         codes.push(notice.code.to_string());
@@ -722,7 +704,7 @@ fn control_frames_between_frames_change_nothing_of_them_however_they_are_cut() {
         pair.engine.takes = seed % 3 > 0;
         hear(&mut pair, &stream);
         pair.engine.takes = true;
-        run(&mut pair, false);
+        pair.run(false);
         assert!(pair.engine.received == expected, "{seed}");
         assert!(pair.engine.core.is_open());
         assert!(

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Event, PushError, Want, WhenFull};
-use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
+use masep_proto::connection::{Event, Protocols, PushError, Want, WhenFull};
+use masep_proto::{CloseReason, Frame, Limit, Limits};
 
-use super::pair::Pair;
+use super::pair::{Pair, config, exceeded};
 
 fn limits() -> Limits {
     Limits::default().queue_messages(3).queue_bytes(1_000)
@@ -21,7 +21,7 @@ fn blocked() -> Pair {
     pair.settle();
     pair.to_agent.capacity = 0;
     pair.engine.send(&[0], pair.now).expect("there is room");
-    while pair.step(false) {}
+    pair.run(false);
     pair
 }
 
@@ -31,11 +31,7 @@ fn a_full_queue_refuses_and_tells_when_there_is_room() {
     for number in 1..4 {
         pair.engine.send(&[number], pair.now).unwrap();
     }
-    let full = LimitExceeded {
-        limit: Limit::QueueMessages,
-        actual: 4,
-        allowed: 3,
-    };
+    let full = exceeded(Limit::QueueMessages, 4, 3);
     assert_eq!(pair.engine.send(&[4], pair.now), Err(PushError::Full(full)));
     pair.engine.events.clear();
     pair.to_agent.capacity = 100;
@@ -129,7 +125,7 @@ fn what_was_written_is_told_by_the_number_of_the_frame() {
     let number = pair.engine.core.accepted();
     assert_eq!(number, 2);
     pair.to_agent.capacity = 4;
-    while pair.step(false) {}
+    pair.run(false);
     assert_eq!(pair.engine.core.written(), 1, "the second in part");
     pair.to_agent.capacity = 100;
     pair.settle();
@@ -145,8 +141,8 @@ fn a_receiver_that_takes_nothing_stops_the_sender_and_loses_nothing() {
     while pair.agent.send(&sent.to_le_bytes(), pair.now).is_ok() {
         sent += 1;
         pair.to_engine.capacity = pair.to_engine.bytes.len() + 5;
-        while pair.step(true) {}
-        while pair.step(false) {}
+        pair.run(true);
+        pair.run(false);
         assert!(sent < 1_000);
     }
     assert!(pair.engine.core.frames() >= 3);
@@ -162,9 +158,9 @@ fn a_receiver_that_takes_nothing_stops_the_sender_and_loses_nothing() {
 
 /// A pair whose engine has a policy for frames that arrive.
 fn with_policy(when_full: WhenFull) -> Pair {
-    let agent = Config::new("agent", Limits::default()).expect("an id");
-    let engine = Config::new("engine", limits()).expect("an id");
-    let mut pair = Pair::with(agent, engine.when_full(when_full), 1 << 20);
+    let agent = config("agent", &Limits::default(), Protocols::Pymasep);
+    let engine = config("engine", &limits(), Protocols::Pymasep).when_full(when_full);
+    let mut pair = Pair::with(agent, engine, 1 << 20);
     pair.settle();
     pair.pass(Duration::from_secs(1));
     pair.engine.takes = false;
@@ -193,11 +189,7 @@ fn a_receiver_that_is_too_slow_is_disconnected_without_a_gap() {
     pair.settle();
     pair.engine.take(pair.now);
     assert_eq!(numbers(&pair.engine.received), [0, 1, 2]);
-    let full = LimitExceeded {
-        limit: Limit::QueueMessages,
-        actual: 4,
-        allowed: 3,
-    };
+    let full = exceeded(Limit::QueueMessages, 4, 3);
     assert_eq!(pair.engine.reason(), Some(CloseReason::QueueFull(full)));
     assert_eq!(pair.agent.reason(), Some(CloseReason::PeerBye));
 }
@@ -240,7 +232,7 @@ fn a_room_hides_no_frame() {
     let mut pair = Pair::open();
     pair.engine.takes = false;
     pair.to_engine.bytes.extend(b"\x01\0a\x01\0b\x01");
-    while pair.step(false) {}
+    pair.run(false);
     let mut room = pair.engine.core.take_room().expect("it reads on");
     assert!(pair.engine.core.take_room().is_none(), "one at a time");
     pair.engine.take(pair.now);

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use masep_proto::connection::{Config, Protocols, Want, WhenFull};
+use masep_proto::connection::{Protocols, Want, WhenFull};
 use masep_proto::protocol2::{Control, Notice, kind};
-use masep_proto::{CloseReason, Limit, LimitExceeded, Limits};
+use masep_proto::{CloseReason, Limit, Limits};
 
-use super::pair::{Pair, Random};
+use super::pair::{Pair, Random, config, exceeded};
 use crate::wire::{control, frame};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -14,11 +14,14 @@ const NANO: Duration = Duration::from_nanos(1);
 const EVER: Duration = Duration::from_secs(1_000_000);
 
 /// One that has shaken hands, a second ago, of which the engine has these bounds.
-fn open(protocols: Protocols, limits: Limits) -> Pair {
-    let config = |id, limits| Config::new(id, limits).expect("an id");
-    let agent = config("agent", Limits::default().queue_messages(1 << 20));
-    let (agent, engine) = (agent.protocols(protocols), config("engine", limits));
-    let mut pair = Pair::with(agent, engine.protocols(protocols), 1 << 24);
+fn open(protocols: Protocols, limits: &Limits) -> Pair {
+    let of_agent = Limits::default().queue_messages(1 << 20);
+    let config = |id, limits| config(id, limits, protocols);
+    let mut pair = Pair::with(
+        config("agent", &of_agent),
+        config("engine", limits),
+        1 << 24,
+    );
     pair.pass(SECOND);
     assert!(pair.agent.core.is_open() && pair.engine.core.is_open());
     pair
@@ -56,7 +59,7 @@ impl Pair {
 #[test]
 fn a_seconds_worth_comes_at_once_and_each_other_frame_exactly_in_its_time() {
     for protocols in [Protocols::Pymasep, Protocols::Masep2] {
-        let mut pair = open(protocols, messages(3));
+        let mut pair = open(protocols, &messages(3));
         pair.flood(10);
         pair.settle();
         assert_eq!(pair.arrived(), 3);
@@ -85,7 +88,7 @@ fn a_seconds_worth_comes_at_once_and_each_other_frame_exactly_in_its_time() {
 
 #[test]
 fn bytes_count_with_their_headers_and_a_frame_of_more_comes_alone() {
-    let mut pair = open(Protocols::Pymasep, bytes(100));
+    let mut pair = open(Protocols::Pymasep, &bytes(100));
     let send = |pair: &mut Pair, size| {
         let sent = pair.agent.send(&vec![7; size], pair.now);
         sent.expect("there is room");
@@ -119,7 +122,7 @@ fn bytes_count_with_their_headers_and_a_frame_of_more_comes_alone() {
 fn the_narrower_of_two_rates_holds() {
     let mut pair = open(
         Protocols::Pymasep,
-        messages(10).bytes_per_second(Some(30)).rate_time(EVER),
+        &messages(10).bytes_per_second(Some(30)).rate_time(EVER),
     );
     pair.flood(20);
     pair.settle();
@@ -127,7 +130,7 @@ fn the_narrower_of_two_rates_holds() {
     assert_eq!(pair.arrived(), 5);
     pair.pass(SECOND);
     assert_eq!(pair.arrived(), 10);
-    let mut pair = open(Protocols::Pymasep, messages(2).bytes_per_second(Some(60)));
+    let mut pair = open(Protocols::Pymasep, &messages(2).bytes_per_second(Some(60)));
     pair.flood(20);
     pair.settle();
     assert_eq!(pair.arrived(), 2);
@@ -136,7 +139,7 @@ fn the_narrower_of_two_rates_holds() {
 #[test]
 fn whoever_sends_more_without_a_pause_is_ended_after_a_time_and_told_why() {
     for protocols in [Protocols::Pymasep, Protocols::Masep2] {
-        let mut pair = open(protocols, messages(10));
+        let mut pair = open(protocols, &messages(10));
         pair.flood(1_000);
         // A second was quiet before.
         pair.pass(11 * SECOND - NANO);
@@ -165,7 +168,7 @@ fn whoever_sends_more_without_a_pause_is_ended_after_a_time_and_told_why() {
 
 #[test]
 fn a_frame_that_would_wait_for_longer_ends_the_connection_in_time() {
-    let mut pair = open(Protocols::Pymasep, bytes(10));
+    let mut pair = open(Protocols::Pymasep, &bytes(10));
     for _ in 0..2 {
         let sent = pair.agent.send(&[7; 998], pair.now);
         sent.expect("there is room");
@@ -173,17 +176,13 @@ fn a_frame_that_would_wait_for_longer_ends_the_connection_in_time() {
     pair.pass(10 * SECOND - NANO);
     assert_eq!((pair.arrived(), pair.engine.reason()), (1, None));
     pair.pass(NANO);
-    let limit = LimitExceeded {
-        limit: Limit::BytesPerSecond,
-        actual: 10 + 1_000,
-        allowed: 10,
-    };
+    let limit = exceeded(Limit::BytesPerSecond, 10 + 1_000, 10);
     assert_eq!(pair.engine.reason(), Some(CloseReason::TooFast(limit)));
 }
 
 #[test]
 fn whoever_pauses_until_all_has_come_through_is_never_ended() {
-    let mut pair = open(Protocols::Pymasep, messages(10));
+    let mut pair = open(Protocols::Pymasep, &messages(10));
     for round in 1..=100 {
         pair.flood(20);
         pair.pass(2 * SECOND);
@@ -196,7 +195,7 @@ fn whoever_pauses_until_all_has_come_through_is_never_ended() {
 fn one_that_is_held_back_is_not_silent() {
     let limits = bytes(10).rate_time(EVER).idle_time(Some(40 * SECOND));
     for protocols in [Protocols::Pymasep, Protocols::Masep2] {
-        let mut pair = open(protocols, limits.clone());
+        let mut pair = open(protocols, &limits);
         for _ in 0..2 {
             let sent = pair.agent.send(&[7; 992], pair.now);
             sent.expect("there is room");
@@ -208,14 +207,14 @@ fn one_that_is_held_back_is_not_silent() {
         assert_eq!(pair.agent.reason(), None);
     }
     // From there on silence counts again.
-    let mut pair = open(Protocols::Pymasep, limits);
+    let mut pair = open(Protocols::Pymasep, &limits);
     pair.pass(39 * SECOND);
     assert_eq!(pair.engine.reason(), Some(CloseReason::IdleTimeout));
 }
 
 #[test]
 fn time_in_which_this_side_does_not_read_is_not_the_peers() {
-    let mut pair = open(Protocols::Pymasep, messages(10).queue_messages(5));
+    let mut pair = open(Protocols::Pymasep, &messages(10).queue_messages(5));
     pair.engine.takes = false;
     // Half of what it may send, for which nobody asks.
     for number in 0..300_u32 {
@@ -229,13 +228,13 @@ fn time_in_which_this_side_does_not_read_is_not_the_peers() {
     pair.check_order();
 
     // Nor is that in which nobody looks at the clock.
-    let mut pair = open(Protocols::Pymasep, messages(10));
+    let mut pair = open(Protocols::Pymasep, &messages(10));
     pair.flood(15);
     pair.settle();
     for _ in 0..300 {
         let sent = pair.agent.send(b"more", pair.now);
         sent.expect("there is room");
-        while pair.step(true) {}
+        pair.run(true);
     }
     pair.now += 60 * SECOND;
     pair.pass(40 * SECOND);
@@ -245,7 +244,7 @@ fn time_in_which_this_side_does_not_read_is_not_the_peers() {
 #[test]
 fn an_end_is_heard_behind_the_frames_that_wait() {
     for protocols in [Protocols::Pymasep, Protocols::Masep2] {
-        let mut pair = open(protocols, messages(4));
+        let mut pair = open(protocols, &messages(4));
         pair.flood(7);
         pair.agent.core.end(CloseReason::LocalBye, pair.now);
         pair.settle();
@@ -263,7 +262,7 @@ fn an_end_is_heard_behind_the_frames_that_wait() {
 #[test]
 fn what_has_arrived_when_this_side_ends_the_connection_waits_no_longer() {
     for protocols in [Protocols::Pymasep, Protocols::Masep2] {
-        let mut pair = open(protocols, messages(4));
+        let mut pair = open(protocols, &messages(4));
         pair.flood(10);
         pair.settle();
         assert_eq!(pair.arrived(), 4);
@@ -277,7 +276,7 @@ fn what_has_arrived_when_this_side_ends_the_connection_waits_no_longer() {
 
 #[test]
 fn all_that_is_sent_as_a_frame_counts() {
-    let mut pair = open(Protocols::Masep2, messages(3));
+    let mut pair = open(Protocols::Masep2, &messages(3));
     let notice = control(&Control::Notice(Notice::new("code", "text")));
     let ping = control(&Control::Ping([7; 8]));
     let stream = [
@@ -301,7 +300,7 @@ fn all_that_is_sent_as_a_frame_counts() {
 
 #[test]
 fn empty_frames_that_wait_are_no_headers_without_a_body() {
-    let mut pair = open(Protocols::Pymasep, messages(1).rate_time(EVER));
+    let mut pair = open(Protocols::Pymasep, &messages(1).rate_time(EVER));
     for _ in 0..50 {
         pair.to_engine.bytes.extend([0, 0]);
         pair.pass(SECOND / 2);
@@ -315,14 +314,14 @@ fn empty_frames_that_wait_are_no_headers_without_a_body() {
 fn a_rate_of_0_is_one_of_1_and_without_a_rate_nothing_is_held() {
     let mut pair = open(
         Protocols::Pymasep,
-        messages(0).bytes_per_second(Some(0)).rate_time(EVER),
+        &messages(0).bytes_per_second(Some(0)).rate_time(EVER),
     );
     pair.flood(2);
     pair.pass(6 * SECOND - NANO);
     assert_eq!(pair.arrived(), 1);
     pair.pass(NANO);
     assert_eq!(pair.arrived(), 2);
-    let mut pair = open(Protocols::Pymasep, Limits::default());
+    let mut pair = open(Protocols::Pymasep, &Limits::default());
     assert!(pair.engine.core.is_plain());
     pair.flood(10_000);
     pair.settle();
@@ -358,7 +357,7 @@ fn over_any_time_comes_at_most_a_seconds_worth_and_the_rate_and_nothing_is_lost(
             .messages_per_second(by_messages.then_some(rate))
             .bytes_per_second(by_bytes.then_some(byte_rate));
         let protocols = [Protocols::Pymasep, Protocols::Masep2][random.below(2)];
-        let mut pair = open(protocols, limits);
+        let mut pair = open(protocols, &limits);
         pair.cuts = (random.below(2) > 0).then(|| Random::new(seed));
         let (header, pads) = match protocols {
             Protocols::Pymasep => (2, 1),

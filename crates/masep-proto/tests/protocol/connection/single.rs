@@ -1,9 +1,9 @@
 //! Frames that answer what has arrived: they are taken to be written as they are sent.
 
-use masep_proto::connection::{Transmit, WhenFull, Write};
+use masep_proto::connection::{Transmit, WhenFull};
 use masep_proto::{Array, CloseReason, DType, Dict, Frame, Limits, Message, Pieces};
 
-use super::pair::{Pair, copy};
+use super::pair::Pair;
 
 /// Has the engine get a question, which it takes.
 fn ask(pair: &mut Pair) {
@@ -16,14 +16,8 @@ fn ask(pair: &mut Pair) {
 /// Writes so many bytes of the answer at once, and the rest later, with another frame behind it. Gives what arrives.
 fn write(pair: &mut Pair, transmit: Transmit, at_once: usize) -> Vec<Frame> {
     let now = pair.now;
-    assert!(pair.engine.core.take_transmit().is_none(), "one is out");
-    let written = copy(&transmit, at_once, &mut pair.to_agent.bytes);
-    let write = match written {
-        0 => Write::Blocked,
-        written => Write::Bytes(written),
-    };
     pair.engine.send(b"behind", now).expect("room");
-    pair.engine.core.put_transmit(transmit, write, now);
+    pair.put_in_part(transmit, at_once);
     pair.settle();
     assert_eq!(pair.engine.core.written(), 2);
     std::mem::take(&mut pair.agent.received)

@@ -49,7 +49,7 @@ impl Reader {
         while let Some(due) = pair.engine.core.deadline().filter(|due| *due <= until) {
             pair.now = due;
             pair.engine.core.handle_timeout(due);
-            while pair.step(false) {}
+            pair.run(false);
         }
         pair.now = until;
     }
