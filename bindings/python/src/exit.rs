@@ -18,7 +18,8 @@ use pyo3::prelude::*;
 
 /// The longest wait for the end of the process. The hook of somebody else may be waiting for this thread.
 const REST: Duration = Duration::from_secs(10);
-/// The longest wait of the interpreter's end for threads that want the GIL, and the time from look to look.
+/// The longest wait of the interpreter's end for threads that want the GIL, and for functions of the host that run: one may wait
+/// for a person. Then the time from look to look.
 const MOST: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -72,6 +73,12 @@ pub(crate) fn detach<T: Send>(py: Python<'_>, call: impl FnOnce() -> T + Send) -
 pub(crate) fn running<T>(py: Python<'_>, call: impl FnOnce() -> T) -> T {
     let _wanting = Wanting::new().unwrap_or_else(|| py.detach(Wanting::wait));
     call()
+}
+
+/// Makes a call with the GIL, in a thread that may be without it.
+pub(crate) fn attach<T>(call: impl FnOnce(Python<'_>) -> T) -> T {
+    let _wanting = Wanting::wait();
+    Python::attach(call)
 }
 
 /// From here on other threads wait for the end of the process before they want the GIL. To be called by the last hook of the

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::access::{Way, with_credentials};
 use crate::bounds::{self, seconds};
-use crate::exit::detach;
+use crate::exit::{attach, detach};
 use crate::table::values;
 use crate::waiting::{self, Call, Process};
 use crate::{client, errors, tls};
@@ -335,7 +335,7 @@ impl Player {
     /// The error of the last attempt to connect, if that has failed, as the one that connecting raises.
     fn failure(&self, py: Python<'_>) -> PyResult<Option<PyErr>> {
         // Nobody waits for the lock and holds Python's.
-        let raised = |error: &ConnectError| Python::attach(|py| errors::connect(py, error));
+        let raised = |error: &ConnectError| attach(|py| errors::connect(py, error));
         let failure = self.with(py, |player| player.failure().map(raised))?;
         Ok(failure.flatten())
     }

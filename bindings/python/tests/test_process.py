@@ -647,3 +647,35 @@ print("ends", flush=True)
 """
     for _ in range(5):
         assert run(code) == "ends\n"
+
+
+@pytest.mark.parametrize("function", ["late", "view"])
+def test_an_interpreter_ends_beside_a_function_of_a_table_that_runs(function):
+    """The thread is in Python, with frames of the extension around it."""
+    code = f"""
+begun = threading.Event()
+def slow(_seat):
+    begun.set()
+    for _ in range(100):
+        time.sleep(0.001)
+    return 1
+late, view = (slow, lambda _seat: 1) if {function!r} == "late" else (2, slow)
+def play():
+    while True:
+        try:
+            with masep.Table("pkg.Game", ["red"], "127.0.0.1:0", deadline=0.001, late=late) as table:
+                with masep.join(table.target, id="a", game="pkg.Game") as seat:
+                    try:
+                        seat.next_turn(0)
+                    except masep.TimedOut:
+                        pass
+                    table.open(["red"], view).next()
+        except masep.MasepError:
+            pass
+for _ in range(4):
+    threading.Thread(target=play, daemon=True).start()
+begun.wait()
+print("ends", flush=True)
+"""
+    for _ in range(3):
+        assert run(code) == "ends\n"

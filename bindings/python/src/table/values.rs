@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
 
+use crate::exit::attach;
 use crate::from_python::Others;
 use crate::place::Place;
 use crate::{errors, frames, to_python};
@@ -21,7 +22,7 @@ thread_local! {
 /// Calls a function of the host without the GIL. Its exception goes through the table as a panic, of which nothing is
 /// printed.
 pub(super) fn call_host<T>(call: impl FnOnce(Python<'_>) -> PyResult<T>) -> T {
-    Python::attach(call).unwrap_or_else(|raised| {
+    attach(call).unwrap_or_else(|raised| {
         RAISED.set(Some(raised));
         resume_unwind(Box::new("an exception"))
     })
