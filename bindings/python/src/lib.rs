@@ -21,6 +21,7 @@ mod listening;
 mod message;
 mod place;
 mod player;
+mod rejections;
 mod request;
 mod server;
 mod table;
@@ -58,6 +59,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<event_loop::Driven>()?;
     module.add_class::<request::Request>()?;
     module.add_class::<request::Detached>()?;
+    module.add_class::<rejections::Rejections>()?;
     module.add_class::<admitting::AccessRequests>()?;
     module.add_class::<admitting::AccessRequest>()?;
     module.add_function(wrap_pyfunction!(request::take_over, module)?)?;

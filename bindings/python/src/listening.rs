@@ -6,6 +6,7 @@ use masep::{Limits, Protocols};
 use pyo3::prelude::*;
 
 use crate::admitting::AccessRequests;
+use crate::rejections::Rejections;
 use crate::{bounds, tls};
 
 /// `masep._listening.ListenOptions`, by its attributes.
@@ -20,6 +21,7 @@ pub(crate) struct ListenOptions<'py> {
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) pymasep_listen: Option<String>,
     pub(crate) access_requests: Option<Py<AccessRequests>>,
+    pub(crate) rejections: Py<Rejections>,
 }
 
 impl ListenOptions<'_> {
@@ -49,7 +51,8 @@ macro_rules! with_options {
             .announce(options.announce)
             .limits(options.limits()?)
             .server_limits(bounds::server_limits(options.server_limits.as_ref())?)
-            .socket_options(bounds::socket_options(options.socket_options.as_ref())?);
+            .socket_options(bounds::socket_options(options.socket_options.as_ref())?)
+            .on_reject(options.rejections.get().function());
         if let Some(tls) = tls::server(py, options.certificate)? {
             builder = builder.tls(tls);
         }

@@ -18,7 +18,7 @@ import masep
 import masep.aio
 import numpy as np
 import pytest
-from masep import Move, Seat, TypeName, View
+from masep import Move, Seat, TableEvent, TypeName, View
 from soon import SOON
 
 SEATS = ["red", "blue"]
@@ -87,6 +87,13 @@ def test_two_players_and_a_spectator_play_two_episodes():
     thread.join(SOON)
     assert (errors, {turn.kind for turn in turns}) == ([], {"show"})
     assert turns[-1].view == {"turn": asked[-1].number}
+
+
+def test_the_host_is_told_of_those_who_are_rejected():
+    with table(["red"]) as host:
+        with pytest.raises(masep.RejectedError), masep.join(host.target, id="ann", game="other.Game") as seat:
+            seat.next_turn(SOON)
+        assert host.event(SOON) == TableEvent("rejected", id="ann", code="unknown_game")
 
 
 def test_one_that_asks_for_no_seat_is_told_of_the_game_and_the_free_seats():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 
 import masep
 import masep.aio
@@ -47,6 +48,15 @@ def refused(tokens: Tokens, name: str | None) -> masep.RejectedError:
     return error.value
 
 
+def rejections(server: masep.Server | masep.Table, number: int) -> list[masep.Rejection]:
+    """So many, of which the server may be told a little later than the client."""
+    told = server.rejections()
+    while len(told) < number:
+        time.sleep(0)
+        told += server.rejections()
+    return told
+
+
 def test_a_server_takes_those_with_tokens(tokens):
     tokens.write(lab3="", lab4='ids = ["b"]')
     with masep.Server("engine", tokens.address, tokens=tokens.path) as server:
@@ -58,6 +68,10 @@ def test_a_server_takes_those_with_tokens(tokens):
                 error = refused(tokens, name)
                 assert error.code == code
                 assert "secret" not in f"{error} {error!r}"
+                [rejected] = rejections(server, 1)
+                assert (rejected.target, rejected.reason) == (tokens.address, code)
+                assert rejected.address == tokens.address
+                assert "secret" not in rejected.detail
             tokens.write(lab4="")
             assert client.recv(SOON) is None
             assert client.peer_bye.code == "revoked"
@@ -86,6 +100,7 @@ def test_a_table_takes_those_with_tokens(tokens):
         with pytest.raises(masep.RejectedError) as error:
             stranger.next_turn(SOON)
         assert error.value.code == "forbidden"
+        assert [rejected.reason for rejected in rejections(table, 1)] == ["forbidden"]
         with pytest.raises(masep.TimedOut):
             player.next_turn(0.01)
         table.filled(SOON)
@@ -105,6 +120,9 @@ def test_asyncio(tokens):
                 assert (await server.accept()).token_name == "lab3"
             with pytest.raises(masep.RejectedError):
                 await masep.aio.connect(tokens.address, id="b", token="wrong")
+            while not (told := server.rejections()):
+                await asyncio.sleep(0)
+            assert [rejected.reason for rejected in told] == ["unauthorized"]
 
     asyncio.run(run())
 

@@ -1,6 +1,7 @@
 //! `masep serve`: an engine's end on standard input and output.
 
 mod handler;
+mod rejections;
 mod sending;
 mod stopping;
 mod table;

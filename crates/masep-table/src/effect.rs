@@ -331,6 +331,14 @@ pub enum Event {
         /// The reason.
         code: Code,
     },
+    /// Somebody was not taken, or was sent away: for the game or the role that it names, for a seat, or for want of room.
+    /// Nobody is told of those that come when the table is ending.
+    Rejected {
+        /// The id by which it came.
+        id: PeerId,
+        /// The reason, which a peer of protocol 2 was told.
+        code: Code,
+    },
     /// The `env_step` of the host does not rise, where [`Settings::keeps_env_step`](crate::Settings::keeps_env_step)
     /// leaves it alone: a pymasep peer will not answer.
     StepNotRising(SeatId),

@@ -98,7 +98,7 @@ impl Table {
             // One that could stay would keep the table from its end.
             self.dismiss(peer, Code::Over, false);
         } else if self.peers.len() > self.settings.peers {
-            self.dismiss(peer, Code::Full, false);
+            self.turn_out(peer, Code::Full, false, now);
         }
         self.conclude(now);
     }
@@ -116,7 +116,11 @@ impl Table {
         if self.peers.contains_key(&peer) {
             return;
         }
+        let id = hello.id.clone();
         if let Err(code) = self.judge(peer, hello, secret, now) {
+            if code != Code::Over {
+                self.tell(Event::Rejected { id, code });
+            }
             let verdict = Verdict::reject(code);
             self.effects
                 .push_back(Effect::Verdict { to: peer, verdict });
@@ -264,10 +268,10 @@ impl Table {
         let id = known.id.as_str();
         let is_own = named == Some(id) && *message.src_sub_app == *id;
         match known.registration {
-            Registration::None if !is_own => self.dismiss(peer, Code::IdMismatch, false),
+            Registration::None if !is_own => self.turn_out(peer, Code::IdMismatch, false, now),
             Registration::None => {
                 if let Err(code) = self.register(peer, is_actor, now) {
-                    self.dismiss(peer, code, false);
+                    self.turn_out(peer, code, false, now);
                 }
             }
             Registration::Seat(_) | Registration::Spectator if !is_own => {

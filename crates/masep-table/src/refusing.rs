@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use crate::peer::{Peer, Wire};
+use crate::peer::Wire;
 use crate::{Code, Effect, Event, Notice, Outgoing, PeerKey, Table};
 
 impl Table {
@@ -30,9 +30,13 @@ impl Table {
         }
     }
 
-    /// As [`dismiss`](Self::dismiss), and a player is away then.
+    /// As [`dismiss`](Self::dismiss), of which the host is told. A player is away then.
     pub(crate) fn turn_out(&mut self, peer: PeerKey, code: Code, may_return: bool, now: Instant) {
-        let seat = self.peers.get(&peer).and_then(Peer::seat);
+        let Some(known) = self.peers.get(&peer) else {
+            return;
+        };
+        let (id, seat) = (known.id.clone(), known.seat());
+        self.tell(Event::Rejected { id, code });
         self.dismiss(peer, code, may_return);
         if let Some(seat) = seat {
             self.lose(seat, now);

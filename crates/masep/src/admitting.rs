@@ -2,6 +2,7 @@
 
 mod settings;
 mod state;
+mod telling;
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -23,6 +24,7 @@ use crate::{Address, RejectReason};
 
 pub(crate) use settings::DoorSettings;
 pub(crate) use state::{Decided, DoorNews, DoorState};
+pub(crate) use telling::{OnReject, Telling};
 
 /// The parts of a door that are the same in both shells.
 pub(crate) struct DoorParts<C> {
@@ -183,6 +185,21 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
         may_tell.then(|| Telling(self.clone()))
     }
 
+    /// Tells the log and the host's function of a connection that was not taken. `is_in_span`: the span of the log has its
+    /// address.
+    fn tell_of_refusal(
+        self: &Arc<Self>,
+        address: &Address,
+        reason: &RejectReason,
+        is_in_span: bool,
+    ) {
+        let shown = (!is_in_span).then_some(address);
+        self.log_refusal(reason, Some(reason.as_str()), shown);
+        if let Some(on_reject) = &self.settings().server.on_reject {
+            on_reject.call(address, reason);
+        }
+    }
+
     /// Tells the log of a refusal, at a pace. `code`: a word for the reason; `address`: where the span of the log does not
     /// have it.
     fn log_refusal(
@@ -199,15 +216,6 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
             }
             None => tracing::debug!(address, reason = code, "refused: {reason}"),
         }
-    }
-}
-
-/// A call that tells the host's handler of a refusal, until this is dropped.
-pub(crate) struct Telling<D: Admits>(Arc<D>);
-
-impl<D: Admits> Drop for Telling<D> {
-    fn drop(&mut self) {
-        self.0.ask(|admission, _| admission.told());
     }
 }
 

@@ -7,7 +7,7 @@ use masep_proto::connection::Config;
 use masep_proto::{PeerId, ServerLimits};
 
 use crate::access::{AccessRule, check_sole_listener, warn_if_exposed};
-use crate::admitting::DoorSettings;
+use crate::admitting::{DoorSettings, OnReject};
 use crate::discovery::{Describe, Description};
 use crate::endpoint::Endpoint;
 use crate::request::Asks;
@@ -26,6 +26,7 @@ pub(crate) struct ServerSettings {
     pub(crate) access: AccessRule,
     pub(crate) pymasep: Option<Target>,
     pub(crate) proxy_protocol: bool,
+    pub(crate) on_reject: Option<OnReject>,
 }
 
 impl ServerSettings {
@@ -40,6 +41,7 @@ impl ServerSettings {
             access: AccessRule::Open,
             pymasep: None,
             proxy_protocol: false,
+            on_reject: None,
         }
     }
 
@@ -168,6 +170,20 @@ macro_rules! listening_calls {
         #[cfg(feature = "tls")]
         pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
             self.$settings.endpoint.server_tls = Some(Box::new(tls));
+            self
+        }
+
+        /// Has a function told of each connection that is not taken: its address, and why. It is called by the task or the
+        /// thread that has refused the client, however many are refused: it must not wait. One that panics is in the log.
+        /// Default none: refusals are in the log alone, at the level `info`.
+        ///
+        /// A peer of pymasep's protocol that a table does not want has been taken by its server before:
+        /// [`Event::Ignored`](crate::table::Event::Ignored) tells of it.
+        pub fn on_reject(
+            mut self,
+            told: impl Fn(&crate::Address, &crate::RejectReason) + Send + Sync + 'static,
+        ) -> Self {
+            self.$settings.on_reject = Some(crate::admitting::OnReject::new(told));
             self
         }
 

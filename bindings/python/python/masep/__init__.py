@@ -27,6 +27,7 @@ from ._exceptions import (
     UnsupportedError,
 )
 from ._limits import Limits, ServerLimits, SocketOptions
+from ._listening import Rejection
 from ._masep import Array
 from ._message import Message
 from ._player import Last, Player, PlayerEvent, PlayerTurn, join
@@ -59,6 +60,7 @@ __all__ = [
     "PlayerTurn",
     "RefusedError",
     "RejectedError",
+    "Rejection",
     "Request",
     "Seat",
     "Server",

@@ -34,6 +34,21 @@ class ListenOptions:
     tokens: str | os.PathLike[str] | None
     pymasep_listen: str | None
     access_requests: _masep.AccessRequests | None
+    rejections: _masep.Rejections
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A client that was not let in. It is told less: who has no valid token hears ``unauthorized``, and nothing else."""
+
+    address: tuple[str, int] | str
+    """Its host and port; on a Unix socket, the text ``"unix:///path"``."""
+    target: str
+    """The same as text."""
+    reason: str
+    """The reason, for programs: ``"unauthorized"``, ``"duplicate_id"``, ``"bad_hello"``, ``"tls_required"``, ..."""
+    detail: str
+    """The reason, for people."""
 
 
 class Listening:
@@ -55,8 +70,11 @@ class Listening:
         """Has the function asked about clients, now that they come."""
         raise NotImplementedError
 
+    _rejections: _masep.Rejections
+
     def _listens(self, options: ListenOptions) -> None:
         """To be called when it does."""
+        self._rejections = options.rejections
         if options.access_requests is not None:
             self._answer(options.access_requests)
         if self._listener.is_exposed:
@@ -75,6 +93,10 @@ class Listening:
     def target(self) -> str:
         """The same as text, which :func:`masep.connect` and :func:`masep.join` take."""
         return self._listener.target
+
+    def rejections(self) -> list[Rejection]:
+        """The clients that were not let in since the last call, and why: the newest 256 of them."""
+        return [Rejection(*rejected) for rejected in self._rejections.take()]
 
     def kick(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
         """Ends the connections of the peer with this id, of those with the access token of this name, or of those
@@ -146,7 +168,7 @@ class Listener(Listening, Generic[C, A]):
     :raises OSError: if the address cannot be had
     """
 
-    __slots__ = ("_server", "_admit", "_known", "_lock", "__weakref__")
+    __slots__ = ("_server", "_rejections", "_admit", "_known", "_lock", "__weakref__")
 
     def __init__(
         self,
@@ -178,6 +200,7 @@ class Listener(Listening, Generic[C, A]):
             tokens=tokens,
             pymasep_listen=pymasep_listen,
             access_requests=self._access_requests(admit, tokens),
+            rejections=_masep.Rejections(),
         )
         bound = _masep.Server.bind(id, address, options, duplicates, when_full, ask)
         self._server = _live.server(bound)

@@ -26,6 +26,7 @@ __all__ = [
     "Server",
     "Request",
     "Detached",
+    "Rejections",
     "AccessRequests",
     "AccessRequest",
     "take_over",
@@ -288,6 +289,11 @@ class Detached:
     def end(self) -> tuple[str, str] | None: ...
     def watch(self, event_loop: EventLoop, key: int) -> None: ...
     def forget(self) -> None: ...
+
+@final
+class Rejections:
+    def __new__(cls) -> Rejections: ...
+    def take(self) -> list[tuple[tuple[str, int] | str, str, str, str]]: ...
 
 @final
 class AccessRequests:

@@ -97,13 +97,15 @@ class TableEvent:
     kind: str
     """``"seated"``, ``"filled"``, ``"away"``, ``"back"``, ``"asleep"``, ``"awake"``, ``"gone"``,
     ``"vacant"`` (it left before the game), ``"emptied"`` (nobody is left who could decide),
-    ``"spectators"``, ``"ignored"`` (something that a peer sent), ``"step_not_rising"`` or ``"ended"``."""
+    ``"spectators"``, ``"ignored"`` (something that a peer sent), ``"rejected"`` (it was not let in, or was
+    sent away), ``"step_not_rising"`` or ``"ended"``."""
     seat: str | None = None
     """The name of the seat."""
     id: str | None = None
-    """The id of the player that was seated or is back."""
+    """The id of the player that was seated, is back or was rejected."""
     code: str | None = None
-    """The reason why something was ignored: ``"late"``, ``"repeated"``, ``"not_asked"``, ..."""
+    """The reason why something was ignored (``"late"``, ``"repeated"``, ``"not_asked"``, ...), or somebody rejected
+    (``"unknown_game"``, ``"full"``, ``"seat_taken"``, ...)."""
     spectators: int | None = None
     """Their number."""
 
@@ -219,6 +221,7 @@ class _BaseTable(Listening, Generic[A]):
             tokens=tokens,
             pymasep_listen=pymasep_listen,
             access_requests=self._access_requests(admit, tokens),
+            rejections=_masep.Rejections(),
         )
         self._late, self._admit = _plain("late", late), admit
         if callable(late) and not isinstance(late, type):

@@ -168,6 +168,10 @@ pub(super) fn event<'py>(
         Event::Ignored { seat, code } => {
             ("ignored", seat.map(name), None, Some(code.as_str()), None)
         }
+        Event::Rejected { id, code } => {
+            let id = Some(id.as_str().to_owned());
+            ("rejected", None, id, Some(code.as_str()), None)
+        }
         Event::StepNotRising(seat) => of("step_not_rising", seat),
         Event::Ended => ("ended", None, None, None, None),
         _ => return Ok(None),

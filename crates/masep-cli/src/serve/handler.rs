@@ -1,27 +1,21 @@
 //! Tells what happens on the connections of a server.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use masep::{
     Address, Bye, CloseReason, Connection, ConnectionId, Frame, RejectReason, SocketHandler,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::rejections::Rejections;
 use super::told::Told;
 use crate::commands::EVERYONE;
-use crate::events::{Event, Events, Source};
+use crate::events::{Event, Events};
 use crate::pace::Pace;
 
-/// Rejections that may wait to be told. Connections are bounded by their number, but these have
-/// ended: when nobody reads standard output, the rest is only counted.
-const WAITING_REJECTIONS: usize = 256;
-/// Rejections that are told at once, and in a second after that; the rest is only counted. A client that
-/// knocks without pause shall not keep the reader of the events from those who are inside.
-const REJECTIONS: (u32, u32) = (256, 50);
 /// Frames that are no message and are told at once, of each connection. After that it is read at
 /// the pace of `--bad-frames`, so that a peer that sends garbage without pause delays itself only.
 const FIRST_BAD_FRAMES: u32 = 1_024;
@@ -31,9 +25,7 @@ pub(super) struct TellEvents {
     events: Events,
     told: Told,
     started: watch::Receiver<bool>,
-    rejections: Semaphore,
-    rejecting: Mutex<Pace>,
-    skipped: AtomicU64,
+    rejections: Rejections,
     /// Frames that are no message, in a second and of one connection.
     bad_frames: u32,
     /// The paces of the connections that sent such frames.
@@ -45,12 +37,10 @@ impl TellEvents {
     pub(super) fn new(events: Events, bad_frames: u32) -> (Arc<Self>, watch::Sender<bool>) {
         let (start, started) = watch::channel(false);
         let handler = Self {
+            rejections: Rejections::new(events.clone()),
             events,
             told: Told::default(),
             started,
-            rejections: Semaphore::new(WAITING_REJECTIONS),
-            rejecting: Mutex::new(Pace::new(REJECTIONS.0, REJECTIONS.1)),
-            skipped: AtomicU64::new(0),
             bad_frames,
             paces: Mutex::default(),
         };
@@ -70,20 +60,12 @@ impl TellEvents {
     }
 
     async fn reject(&self, address: Address, reason: &'static str, detail: String) {
-        let place = self.rejections.try_acquire();
-        if place.is_err() || !lock(&self.rejecting).try_count(Instant::now()) {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
+        let Some(place) = self.rejections.begin() else {
             return;
-        }
-        self.wait_for_start().await;
-        let skipped = self.skipped.swap(0, Ordering::Relaxed);
-        let rejected = Event::Rejected {
-            address,
-            reason,
-            detail,
-            skipped,
         };
-        self.events.tell(Source::Rejections, &rejected).await;
+        self.wait_for_start().await;
+        let told = self.rejections.tell(place, address, reason, detail);
+        told.await;
     }
 
     async fn wait_for_start(&self) {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod rejections;
 
 use std::io;
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use std::time::Duration;
 
 use clap::Args;
 use masep::table::{self, Clock, How, Seat, Table, TableError, View};
-use masep::{PeerId, TypeName, Value};
+use masep::{Address, PeerId, RejectReason, TypeName, Value};
 use tokio::sync::{RwLock, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use self::commands::{Ask, Command};
 use self::events::TableEvent;
+use self::rejections::TableRejections;
 use super::Serve;
 use super::stopping::Stopping;
 use crate::address;
@@ -34,11 +36,12 @@ Unmodified pymasep interfaces play, and players of protocol 2 (`masep join --tur
 their connections are lost.
 
 Out: listening; {\"event\":\"seated\",\"seat\":\"red\",\"id\":ID,\"address\":...}, with \"protocol\":2 and \"token\":NAME as connected has \
-them without --seats (those who are refused are in the log alone, with MASEP_LOG=info); filled, when all are; {\"event\":\"asked\",\"turn\":N}, the \
+them without --seats; filled, when all are; {\"event\":\"asked\",\"turn\":N}, the \
 answer to ask; {\"event\":\"decision\",\"turn\":N,\"seat\":\"red\",\"how\":\"played\",\"action\":...}, one for each seat that was \
 asked, \"how\" played, default (--late) or none, \"why\" late, away, asleep, gone, dead, vacant, closed, undeliverable; away, \
 asleep, awake, gone and vacant with a seat, back with what seated has; emptied, when nobody is left to decide; spectators with their number; \
-ended; ignored, error.
+ended; ignored, error; rejected, as without --seats, or with \"id\" and a reason of the table's: unknown_game, full, seat_taken, \
+unknown_seat, forbidden and others.
 
 In, one object a line: {\"ask\":{\"red\":VIEW,\"blue\":VIEW}}; a seat can be asked again when it is decided, whatever the \
 others do. {\"deadline\":\"5s\"} beside ask is for this turn. {\"show\":VIEW} to the spectators; {\"finish\":{\"red\":VIEW}} \
@@ -131,8 +134,9 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
     let id = options.id.clone().unwrap_or_else(|| id::random("engine"));
     let input = Input::start_with(commands::parse, options.end_with_stdin)?;
     let ending = input.ending();
+    let (rejections, told) = TableRejections::new(events.clone());
     let table = tokio::select! {
-        table = bind(&options, &id) => Arc::new(table?),
+        table = bind(&options, &id, told) => Arc::new(table?),
         status = signals.next() => return Ok(status),
     };
     let listening = TableEvent::Listening {
@@ -152,6 +156,7 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
         table.clone(),
         events.clone(),
         engine.turns.clone(),
+        rejections,
     ));
     let stopping = Stopping {
         signals,
@@ -190,7 +195,11 @@ async fn end(
     }
 }
 
-async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
+async fn bind(
+    options: &Serve,
+    id: &str,
+    on_reject: impl Fn(&Address, &RejectReason) + Send + Sync + 'static,
+) -> Result<Table, Error> {
     let address = address::or_default(options.address.clone())?;
     let rules = &options.table;
     let clock = Clock {
@@ -209,7 +218,8 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         .server_limits(options.shared.limits())
         .proxy_protocol(options.proxy_protocol)
         .socket_options(options.limits.socket_options())
-        .protocols(options.protocols.into());
+        .protocols(options.protocols.into())
+        .on_reject(on_reject);
     if let Some(tokens) = options.tokens()? {
         builder = builder.tokens(tokens);
     }
@@ -256,8 +266,24 @@ fn unsound(source: &io::Error) -> Option<Error> {
 }
 
 /// Tells what happens, until the table has ended; that behind all that is told of its turns.
-async fn tell_events(table: Arc<Table>, events: Events, turns: Arc<RwLock<()>>) {
-    while let Some(event) = table.event().await {
+async fn tell_events(
+    table: Arc<Table>,
+    events: Events,
+    turns: Arc<RwLock<()>>,
+    mut rejections: TableRejections,
+) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = table.event() => event,
+            Some(rejected) = rejections.next() => {
+                rejections.tell(rejected).await;
+                continue;
+            }
+        };
+        let Some(event) = event else {
+            return;
+        };
         if event == table::Event::Ended {
             let _ = turns.write().await;
         }

@@ -322,6 +322,10 @@ fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_cod
         stderr.contains(words) && stderr.contains("unknown_seat"),
         "{stderr}"
     );
+    let expected = json!({
+        "event": "rejected", "id": "ben", "reason": "unknown_seat", "detail": "there is no such seat"
+    });
+    assert_eq!(engine.event("rejected"), expected);
     engine.send(json!({"kick": {"id": "ann"}}));
     let over = red.until("over");
     assert_eq!(
@@ -345,6 +349,42 @@ fn a_player_that_was_not_taken_or_sent_away_or_lost_says_so_and_has_the_exit_cod
     let (code, stderr) = nobody.end();
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("cannot connect to 127.0.0.1"), "{stderr}");
+}
+
+/// By the server below the table, which knows no more than an address. pymasep's protocol has no words for it.
+#[test]
+fn an_engine_with_a_table_is_told_of_those_who_were_not_let_in() {
+    let (mut engine, address) = serve(&["--protocols", "masep"]);
+    let stranger = Session::start(&["join", &format!("pymasep://{address}"), "--id", "ann"]);
+    let rejected = engine.event("rejected");
+    assert_eq!(rejected["reason"], "other_protocol");
+    assert!(
+        rejected["address"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:")
+    );
+    assert_eq!(stranger.end().0, Some(5));
+
+    let (mut engine, address) = serve(&[]);
+    let pymaseps = format!("pymasep://{address}");
+    let other_game = [
+        "join",
+        &pymaseps,
+        "--id",
+        "ann",
+        "--role",
+        "actor",
+        "--game",
+        "other.Game",
+    ];
+    let mut stranger = Session::start(&other_game);
+    stranger.event("connected");
+    let rejected = engine.event("rejected");
+    assert_eq!(
+        picked(&rejected, ["id", "reason"]),
+        json!(["ann", "unknown_game"])
+    );
 }
 
 /// A turn that is open when the table ends is decided by that.

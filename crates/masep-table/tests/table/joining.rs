@@ -69,6 +69,13 @@ fn case_04_another_game_is_not_played_here() {
     room.say(peer, &Message::define("c", TypeName::from("chess.Chess")));
     assert_eq!(room.take(peer), [Got::Closed(Code::UnknownGame)]);
     assert_eq!(room.state("red"), SeatState::Open);
+    // The host is told each time.
+    let refused = room.events.iter().filter_map(|event| match event {
+        Event::Rejected { id, code } => Some((id.as_str(), *code)),
+        _ => None,
+    });
+    let expected = ["a", "b", "c"].map(|id| (id, Code::UnknownGame));
+    assert_eq!(refused.collect::<Vec<_>>(), expected);
 }
 
 #[test]

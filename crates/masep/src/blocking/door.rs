@@ -169,7 +169,7 @@ impl Door {
     }
 
     fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
-        self.log_refusal(reason, Some(reason.as_str()), Some(address));
+        self.tell_of_refusal(address, reason, false);
         let Some(handler) = self.handler.clone() else {
             return;
         };

@@ -185,7 +185,7 @@ impl<H: SocketHandler> ServerTask<H> {
 
     /// Tells of a connection that was not taken.
     async fn reject(self, address: Address, reason: RejectReason) {
-        self.door.log_refusal(&reason, Some(reason.as_str()), None);
+        self.door.tell_of_refusal(&address, &reason, true);
         if let Some(telling) = self.door.begin_to_tell() {
             guarded(|| self.handler.on_reject(address, &reason)).await;
             drop(telling);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Encoding, Frame, PeerId};
 use masep_table::{
-    Decision, Effect, Event, Hello, Outgoing, PeerKey, ResumeSecret, SeatId, Settings, Table,
+    Code, Decision, Effect, Event, Hello, Outgoing, PeerKey, ResumeSecret, SeatId, Settings, Table,
     TableError, TurnTime, Verdict, View, ViewRequest, turn_number_of,
 };
 
@@ -337,6 +337,11 @@ impl<L: Link> Driver<L> {
             turn.push_back(decision);
             self.has_news = true;
         }
+    }
+
+    /// A client was rejected before the table was asked.
+    pub(crate) fn rejected(&mut self, id: PeerId, code: Code) {
+        self.happened(Event::Rejected { id, code });
     }
 
     fn happened(&mut self, event: Event) {

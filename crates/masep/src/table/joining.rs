@@ -15,7 +15,10 @@ pub(crate) fn ask<L: Link>(
     request: &Request,
     now: Instant,
 ) -> Result<PeerKey, Code> {
-    let mut hello = Hello::try_from(request.hello())?;
+    let asked = request.hello();
+    let mut hello = Hello::try_from(asked).inspect_err(|code| {
+        driver.rejected(asked.id.clone(), *code);
+    })?;
     hello.grant = request.shared_grant();
     let secret = random_bytes().map_err(|_| Code::Failed)?;
     Ok(driver.hello(hello, ResumeSecret(secret), now))

@@ -1,16 +1,17 @@
 //! A table that asks for tokens: two players, a spectator, strangers.
 
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use masep::access::{Grant, Subject, Tokens};
 use masep::player::End;
-use masep::table::{How, Move, Table, TableBuilder};
+use masep::table::{Code, Event, How, Move, Table, TableBuilder};
 use masep::{Action, Element, Player, Role};
 
 use super::{grants, tokens};
 use crate::shells::directory::Directory;
-use crate::shells::{Peer, Shell, of_each_shell, until};
+use crate::shells::{Peer, SOON, Shell, of_each_shell, until};
 
 of_each_shell! {
     a_table_takes_those_with_tokens_and_nobody_else
@@ -72,7 +73,11 @@ fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
     let directory = Directory::new();
     let tokens = tokens(["red", "blue", "eve"].map(grant));
     let address = &*directory.target("a");
-    let table = shell.table_at(address, builder(tokens.clone())).unwrap();
+    let (tell, told) = mpsc::channel();
+    let builder = builder(tokens.clone()).on_reject(move |_, reason| {
+        let _ = tell.send(reason.as_str());
+    });
+    let table = shell.table_at(address, builder).unwrap();
     for (id, token, role, expected) in [
         ("a", None, Role::Actor, "unauthorized"),
         ("a", Some("green"), Role::Observer, "unauthorized"),
@@ -80,6 +85,9 @@ fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
         ("a", Some("red"), Role::Observer, "forbidden"),
     ] {
         ends(comes(address, id, token, role), 0, expected);
+        let reason = told.recv_timeout(SOON).unwrap();
+        // The table itself has refused the second of those that are forbidden something.
+        assert!([expected, "denied"].contains(&reason), "{reason}");
     }
     // At the address of those with tokens, one of pymasep's protocol is nobody; it has an address of its own.
     let old = Peer::join(table.pymasep_address(), "old");
@@ -91,6 +99,8 @@ fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
     until(|| table.spectators() == 1);
     // Its seat is taken.
     ends(comes(address, "other", Some("red"), Role::Actor), 0, "full");
+    let (id, code) = ("other".into(), Code::Full);
+    assert!(table.events().contains(&Event::Rejected { id, code }));
     for tick in 0..5 {
         for its in table.ask_all(|_| state(tick)).unwrap() {
             assert_eq!(its.how(), How::Played);

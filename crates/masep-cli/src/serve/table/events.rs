@@ -65,6 +65,12 @@ pub(super) enum TableEvent<'a> {
         code: &'static str,
         text: &'static str,
     },
+    /// Somebody was not let in: by the table, which knows it by its id.
+    Rejected {
+        id: String,
+        reason: &'static str,
+        detail: &'static str,
+    },
     StepNotRising {
         seat: String,
     },
@@ -108,6 +114,11 @@ impl TableEvent<'_> {
                 seat: seat.map(name),
                 code: code.as_str(),
                 text: code.text(),
+            },
+            Event::Rejected { id, code } => Self::Rejected {
+                id: id.as_str().to_owned(),
+                reason: code.as_str(),
+                detail: code.text(),
             },
             Event::StepNotRising(seat) => Self::StepNotRising { seat: name(seat) },
             Event::Ended => Self::Ended,
