@@ -1,4 +1,4 @@
-//! What the host is told of connections that were not taken.
+//! The telling of the host of connections that were not taken.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
