@@ -56,6 +56,8 @@ class Listening:
 
     __slots__ = ()
 
+    _rejections: _masep.Rejections
+
     @property
     def _listener(self) -> _masep.Server | _masep.Table:
         raise NotImplementedError
@@ -70,11 +72,8 @@ class Listening:
         """Has the function asked about clients, now that they come."""
         raise NotImplementedError
 
-    _rejections: _masep.Rejections
-
     def _listens(self, options: ListenOptions) -> None:
         """To be called when it does."""
-        self._rejections = options.rejections
         if options.access_requests is not None:
             self._answer(options.access_requests)
         if self._listener.is_exposed:
@@ -204,6 +203,7 @@ class Listener(Listening, Generic[C, A]):
         )
         bound = _masep.Server.bind(id, address, options, duplicates, when_full, ask)
         self._server = _live.server(bound)
+        self._rejections = options.rejections
         self._admit: A | None = admit
         self._listens(options)
         #: The objects for connections that somebody has, so that each has one.

@@ -245,6 +245,7 @@ class _BaseTable(Listening, Generic[A]):
             most_spectators=most_spectators,
         )
         self._table = _live.table(_masep.Table.bind(game, _names("seats", seats), address, rules, options))
+        self._rejections = options.rejections
         self._listens(options)
         self._begin()
 
