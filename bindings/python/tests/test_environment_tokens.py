@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import environments
 import games
@@ -155,7 +156,11 @@ def test_those_who_are_kicked_may_come_back_until_they_are_banned(served):
                 while True:
                     env.step("say a")
             assert error.value.code == reason
+        server.rejections()
         refused(lambda name: connect(name, id="a"), "lab3", "banned")
+        while not (told := server.rejections()):
+            time.sleep(0)
+        assert told[0].reason == "banned"
         assert server.kick(**subject) == 0
         assert server.unban(**subject) and not server.unban(**subject)
     connect("lab3", id="a").reset()

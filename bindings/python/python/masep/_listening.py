@@ -46,7 +46,8 @@ class Rejection:
     target: str
     """The same as text."""
     reason: str
-    """The reason, for programs: ``"unauthorized"``, ``"duplicate_id"``, ``"bad_hello"``, ``"tls_required"``, ..."""
+    """The reason, for programs: ``"unauthorized"``, ``"duplicate_id"``, ``"bad_hello"``, ``"tls_required"``, ``"denied"``
+    (by the host itself), ..."""
     detail: str
     """The reason, for people."""
 

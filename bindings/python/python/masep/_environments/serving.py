@@ -15,6 +15,7 @@ from .._blocking import Request, Server
 from .._exceptions import CallerError
 from .._interrupts import wait
 from .._limits import Limits, ServerLimits, SocketOptions
+from .._listening import Rejection
 from .._table import _names
 from . import workers
 from .looking import Looks
@@ -159,6 +160,11 @@ class EnvironmentServer(_blocks.Block, Generic[E]):
         :raises CallerError: unless one of the three is given
         """
         return self._server.unban(id=id, token=token, address=address)
+
+    def rejections(self) -> list[Rejection]:
+        """The clients that were not let in since the last call, and why: the newest 256 of them. Those that got no worker
+        for what they wanted are among them, with the reason ``"denied"``."""
+        return self._server.rejections()
 
     def wait(self, timeout: float | None = None) -> None:
         """Waits until the server has ended.

@@ -77,7 +77,8 @@ class _Seats:
     def _told(self, ref: weakref.ref[Table], event: TableEvent) -> None:
         if event.kind == "gone" and event.seat is not None and (table := ref()) is not None:
             table.open_seat(event.seat)
-        _log.info("%s: %s %s", event.kind, event.seat, event.id)
+        parts = (event.kind, event.seat, event.id, event.code)
+        _log.info("%s", " ".join(part for part in parts if part is not None))
         with self.changed:
             self.changed.notify_all()
         if self._on_event is not None:
