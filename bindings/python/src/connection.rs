@@ -297,9 +297,19 @@ pub(crate) fn offer(
 }
 
 /// The reason that a peer of protocol 2 is told.
-pub(crate) fn words(code: Option<&str>, text: &str, may_return: Option<bool>) -> Option<Bye> {
-    let words = code.map(|code| Bye::new(code, text));
-    words.map(|bye| may_return.map_or(bye.clone(), |may| bye.may_return(may)))
+pub(crate) fn words(
+    py: Python<'_>,
+    code: Option<&str>,
+    text: &str,
+    may_return: Option<bool>,
+) -> PyResult<Option<Bye>> {
+    let Some(code) = code else {
+        return Ok(None);
+    };
+    control::check_code(py, code)?;
+    let mut bye = Bye::new(code, text);
+    bye.may_return = may_return;
+    Ok(Some(bye))
 }
 
 fn body<'py>(py: Python<'py>, frame: &Frame) -> Bound<'py, PyBytes> {
@@ -488,10 +498,10 @@ impl Connection {
         wait: Option<f64>,
     ) -> PyResult<&'static str> {
         let inner = self.inner(py)?;
+        let words = words(py, code, text, may_return)?;
         if self.reason().is_none() {
             self.begin_close(inner);
             let inner = inner.clone();
-            let words = words(code, text, may_return);
             waiting::call_for(py, wait, move || match words {
                 Some(bye) => inner.bye_with(bye),
                 None => inner.bye(),
@@ -556,6 +566,7 @@ impl Connection {
         text: &str,
         about: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        control::check_code(py, code)?;
         let mut notice = Notice::new(code, text);
         if let Some(about) = about {
             notice = notice.about(control::about(about)?);

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::from_python::Others;
 use crate::place::Place;
-use crate::{errors, to_python};
+use crate::{errors, message, to_python};
 
 fn make<'py>(
     py: Python<'py>,
@@ -24,6 +24,19 @@ fn make<'py>(
 
 fn seconds(milliseconds: u64) -> f64 {
     Duration::from_millis(milliseconds).as_secs_f64()
+}
+
+/// Checks a reason for programs, which compare it: it goes over the wire as it is, or not at all.
+pub(crate) fn check_code(py: Python<'_>, code: &str) -> PyResult<()> {
+    if *Bye::new(code, "").code == *code {
+        return Ok(());
+    }
+    let text = format!(
+        "a code has at most 64 bytes, all of them of printable characters; this has {}: {}",
+        code.len(),
+        message::quoted(code),
+    );
+    Err(errors::caller(py, text))
 }
 
 /// `masep.Hello`.

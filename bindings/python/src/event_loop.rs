@@ -125,8 +125,9 @@ impl Driven {
     ) -> PyResult<()> {
         let connection = self.connection.get();
         let inner = connection.inner(py)?;
+        let words = connection::words(py, code, text, may_return)?;
         connection.begin_close(inner);
-        inner.begin_bye(connection::words(code, text, may_return));
+        inner.begin_bye(words);
         Ok(())
     }
 

@@ -115,6 +115,7 @@ impl Request {
         retry_after: Option<f64>,
     ) -> PyResult<()> {
         let retry_after = retry_after.map(|time| bounds::seconds(py, "retry_after", time));
+        control::check_code(py, code)?;
         let mut rejected = Rejected::new(code, text);
         rejected.retry_ms = retry_after
             .transpose()?

@@ -459,6 +459,10 @@ def test_ends_notices_and_pings_have_words():
         assert agent.rtt > 0
         with pytest.raises(masep.CallerError, match="about is a dict"):
             engine.notice("late", about=[1])
+        for call in (engine.bye, engine.notice):
+            for code, said in [("ü" * 33, "this has 66"), ("over\n", r'"over\\n"')]:
+                with pytest.raises(masep.CallerError, match=said):
+                    call(code)
         assert engine.bye("done", "good game", may_return=False) == "local_bye"
         assert agent.recv(SOON) is None
         assert agent.close_reason == "peer_bye"
@@ -507,6 +511,8 @@ def test_asyncio_has_the_same_words():
             _, received = await asyncio.gather(sending, engine.recv_message(SOON))
             check_same(received.params["x"], sent)
             engine.notice("late")
+            with pytest.raises(masep.CallerError, match="this has 65"):
+                await engine.bye("x" * 65)
             await engine.bye("done", "good game")
             assert await agent.recv(SOON) is None
             assert agent.peer_bye == masep.Bye("done", "good game")

@@ -101,6 +101,8 @@ def test_a_time_to_come_back_that_is_none_is_the_callers_fault_and_decides_nothi
         request = server.next_request(10)
         with pytest.raises(masep.CallerError, match="^retry_after is a number of seconds from 0 on"):
             request.refuse(retry_after=seconds)
+        with pytest.raises(masep.CallerError, match="^a code has at most 64 bytes"):
+            request.refuse("x" * 65)
         request.refuse("busy", retry_after=1e9)
         thread.join()
         assert (outcome[0].code, outcome[0].retry_after) == ("busy", 1e9)

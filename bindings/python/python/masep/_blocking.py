@@ -86,8 +86,9 @@ class Connection(ConnectionFacts, _blocks.Block):
         """As :meth:`close`, and tells a peer of protocol 2 why: it finds that in :attr:`peer_bye`.
 
         :param code: the reason, for programs, at most 64 bytes
-        :param text: the reason, for people, at most 1,024 bytes
+        :param text: the reason, for people; the peer gets the first 1,024 bytes
         :param may_return: whether the peer may come back
+        :raises CallerError: if the code is longer, or has a character that is not printable: nothing is done
         """
         return self._end(code, text, may_return)
 
@@ -223,10 +224,11 @@ class Request(_blocks.Live):
     def refuse(self, code: str = "denied", text: str = "", retry_after: float | None = None) -> None:
         """Does not take the client, which is told why. Does not wait.
 
-        :param code: the reason, for programs
-        :param text: the same for people
+        :param code: the reason, for programs, at most 64 bytes
+        :param text: the same for people; the client gets the first 1,024 bytes
         :param retry_after: the seconds after which it may be tried again
-        :raises CallerError: if it was decided about this client before, or the seconds are no number from 0 on
+        :raises CallerError: if it was decided about this client before, the seconds are no number from 0 on, or the
+            code is longer or not printable
         """
         self._request.refuse(code, text, retry_after)
 

@@ -87,9 +87,10 @@ class ConnectionFacts:
         """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
         pymasep's protocol cannot be told, which is no error.
 
-        :param code: the fault, for programs
-        :param text: the same for people
+        :param code: the fault, for programs, at most 64 bytes
+        :param text: the same for people; the peer gets the first 1,024 bytes
         :param about: its subject: ``{"turn": 7}``
+        :raises CallerError: if the code is longer, or has a character that is not printable
         :raises LimitError: for more than 4,096 bytes, or if the peer does not take those before it
         :raises TransportError: if the connection has ended
         """

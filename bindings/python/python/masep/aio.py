@@ -218,8 +218,9 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
         """As :meth:`close`, and tells a peer of protocol 2 why: it finds that in :attr:`peer_bye`.
 
         :param code: the reason, for programs, at most 64 bytes
-        :param text: the reason, for people, at most 1,024 bytes
+        :param text: the reason, for people; the peer gets the first 1,024 bytes
         :param may_return: whether the peer may come back
+        :raises CallerError: if the code is longer, or has a character that is not printable: nothing is done
         """
         return await self._end(code, text, may_return)
 
