@@ -18,9 +18,11 @@
 mod attempts;
 mod banning;
 mod ids;
+mod leaving;
 mod letting_in;
 mod origins;
 mod pace;
+mod refusing;
 mod reject;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,7 +31,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::access::Pass;
 use crate::protocol2::{Hello, Rejected};
-use crate::{CloseReason, Limit, LimitExceeded, PeerId, ServerLimits};
+use crate::{CloseReason, PeerId, ServerLimits};
 
 pub use ids::GRACE;
 pub use pace::Pace;
@@ -40,14 +42,7 @@ use banning::Bans;
 use ids::{Ids, LATE, Step};
 use letting_in::Access;
 use origins::Origins;
-
-/// Refused peers that have time to read the refusal, at the same time. Those beyond get only as much as their streams
-/// take at once.
-const MOST_REFUSALS: usize = 64;
-/// Calls that tell a handler of refusals and have not returned.
-const MOST_TELLING: usize = 1024;
-/// The time for a handler to be told of an end.
-const TELL_TIME: Duration = Duration::from_secs(1);
+use refusing::too_many;
 
 /// The rule for a hello whose id is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -373,36 +368,6 @@ impl Admission {
         }
     }
 
-    /// A connection has failed before it was open. Its place is free. True if it may still say its farewell;
-    /// if not, it is to be aborted.
-    pub fn failed(&mut self, ticket: Ticket) -> bool {
-        self.dismiss(ticket)
-    }
-
-    /// A connection that was taken is about to end: another that waits for its id may wait for that.
-    pub fn ending(&mut self, ticket: Ticket) {
-        if let Some(client) = self.clients.get_mut(&ticket) {
-            client.is_ending = true;
-        }
-    }
-
-    /// A connection that was taken has ended, and its peer was told: its place is free. Its handler is told now, for which
-    /// there is a second until its id is free too, or less if it is [gone](Self::gone) before.
-    pub fn closed(&mut self, ticket: Ticket, now: Instant) {
-        self.release_place(ticket);
-        if let Some(until) = now.checked_add(TELL_TIME) {
-            self.told.push_back((until, ticket));
-        }
-    }
-
-    /// A connection has ended, and its handler was told; or one that was refused is over. Its place and its id are
-    /// free.
-    pub fn gone(&mut self, ticket: Ticket) {
-        self.release(ticket);
-        self.clients.remove(&ticket);
-        self.told.retain(|(_, told)| *told != ticket);
-    }
-
     /// The server stops accepting: those that were not taken yet are refused.
     pub fn stop(&mut self) {
         self.is_stopped = true;
@@ -491,90 +456,8 @@ impl Admission {
         self.events.push_back(DoorEvent::Admit(ticket));
     }
 
-    fn refuse(&mut self, ticket: Ticket, reason: RejectReason) {
-        let at_once = !self.dismiss(ticket);
-        self.tell_refusal(ticket, reason, at_once);
-    }
-
-    fn tell_refusal(&mut self, ticket: Ticket, reason: RejectReason, at_once: bool) {
-        let refusal = Refusal { reason, at_once };
-        self.events.push_back(DoorEvent::Refuse(ticket, refusal));
-    }
-
-    /// Takes back the place and the id of a connection, and gives it one of the places for refusals. False if there is none.
-    fn dismiss(&mut self, ticket: Ticket) -> bool {
-        self.release(ticket);
-        let has_place = self.refusals < MOST_REFUSALS;
-        if let Some(client) = self.clients.get_mut(&ticket)
-            && has_place
-        {
-            self.refusals += 1;
-            client.place = Place::Refusal;
-        }
-        has_place
-    }
-
-    fn release_place(&mut self, ticket: Ticket) {
-        let Some(client) = self.clients.get_mut(&ticket) else {
-            return;
-        };
-        match std::mem::replace(&mut client.place, Place::None) {
-            Place::Connection => self.taken -= 1,
-            Place::Refusal => self.refusals -= 1,
-            Place::None => {}
-        }
-        self.origins.release(client.network.take());
-    }
-
-    fn release(&mut self, ticket: Ticket) {
-        self.release_place(ticket);
-        let Some(client) = self.clients.get_mut(&ticket) else {
-            return;
-        };
-        let id = client.id.take();
-        client.is_taken = false;
-        client.hello = None;
-        self.silent.remove(&ticket);
-        self.asked.retain(|(_, asked)| *asked != ticket);
-        self.ids.stop_waiting(ticket);
-        if let Some(id) = id
-            && let Some(next) = self.ids.leave(&id, ticket)
-        {
-            self.give(next.id, next.ticket);
-        }
-    }
-
     /// The number of connections that have a place.
     pub const fn connections(&self) -> usize {
         self.taken
     }
-
-    /// Counts a refusal for the log. Some refusals are logged as information, and for these this is the number of
-    /// those that were not since the last; the others are for debugging.
-    pub fn log_refusal(&mut self, now: Instant) -> Option<u64> {
-        self.refusal_log.take(now)
-    }
-
-    /// Returns true if a handler may be told of a refusal, and [`told`](Self::told) is to be called when it was. There
-    /// is a bound, because a handler may be slow, or never return.
-    pub const fn tell(&mut self) -> bool {
-        let may_tell = self.telling < MOST_TELLING;
-        if may_tell {
-            self.telling += 1;
-        }
-        may_tell
-    }
-
-    /// A handler was told of a refusal.
-    pub const fn told(&mut self) {
-        self.telling = self.telling.saturating_sub(1);
-    }
-}
-
-fn too_many(allowed: usize) -> RejectReason {
-    RejectReason::TooManyConnections(LimitExceeded {
-        limit: Limit::Connections,
-        actual: allowed + 1,
-        allowed,
-    })
 }

@@ -1,10 +1,10 @@
 use std::time::{Duration, Instant};
 
-use masep_proto::protocol2::Welcome;
-use masep_proto::{Action, Array, DType, Dict, Element, Message, Role};
+use masep_proto::protocol2::{Notice, Welcome};
+use masep_proto::{Action, Array, DType, Dict, Element, Message, MessageType, Role};
 
 use super::*;
-use crate::Cause;
+use crate::{Cause, Kind, TurnData, action_turn};
 
 fn of_a_table() -> Welcome {
     let mut welcome = Welcome::new("engine".into(), 65_536);
