@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use masep::table::{self, Clock, How, Seat, Table, TableError, View};
+use masep::table::{self, Clock, How, Seat, Table, TableBuilder, TableError, View};
 use masep::{Address, PeerId, RejectReason, TypeName, Value};
 use tokio::sync::{RwLock, oneshot};
 use tokio::task::JoinHandle;
@@ -201,6 +201,21 @@ async fn bind(
     on_reject: impl Fn(&Address, &RejectReason) + Send + Sync + 'static,
 ) -> Result<Table, Error> {
     let address = address::or_default(options.address.clone())?;
+    let builder = builder(options, id)?.on_reject(on_reject);
+    let table = builder.bind(&address).await.map_err(|source| {
+        unsound(&source).unwrap_or_else(|| options.cannot_listen(&address, &source))
+    })?;
+    if options.tokens.is_some() {
+        options.certificate.warn_of_tokens(&table.local_address());
+    }
+    if options.announce {
+        table.server().announce().map_err(Error::Announce)?;
+    }
+    Ok(table)
+}
+
+/// The table and its server, as the options describe them.
+fn builder(options: &Serve, id: &str) -> Result<TableBuilder, Error> {
     let rules = &options.table;
     let clock = Clock {
         per_turn: rules.deadline,
@@ -218,8 +233,7 @@ async fn bind(
         .server_limits(options.shared.limits())
         .proxy_protocol(options.proxy_protocol)
         .socket_options(options.limits.socket_options())
-        .protocols(options.protocols.into())
-        .on_reject(on_reject);
+        .protocols(options.protocols.into());
     if let Some(tokens) = options.tokens()? {
         builder = builder.tokens(tokens);
     }
@@ -243,16 +257,7 @@ async fn bind(
     if let Some(late) = &rules.late {
         builder = builder.late_action(late.clone());
     }
-    let table = builder.bind(&address).await.map_err(|source| {
-        unsound(&source).unwrap_or_else(|| options.cannot_listen(&address, &source))
-    })?;
-    if options.tokens.is_some() {
-        options.certificate.warn_of_tokens(&table.local_address());
-    }
-    if options.announce {
-        table.server().announce().map_err(Error::Announce)?;
-    }
-    Ok(table)
+    Ok(builder)
 }
 
 /// The error of seats that cannot be, if it is that.
