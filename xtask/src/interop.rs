@@ -83,9 +83,11 @@ pub(crate) fn prepare(
     requirements: &str,
     base: Option<&Path>,
 ) -> Result<PathBuf, Failure> {
-    // Steps that run beside each other may need the same one.
-    let lock = root().join("target/environments.lock");
+    // Steps that run beside each other may need the same one. The folder is not there where cargo builds elsewhere.
+    let folder = root().join("target");
+    let lock = folder.join("environments.lock");
     let unlockable = |error| Failure::new(format!("cannot lock {}: {error}", lock.display()));
+    fs::create_dir_all(&folder).map_err(unlockable)?;
     let guard = fs::File::create(&lock).map_err(unlockable)?;
     guard.lock().map_err(unlockable)?;
     let wanted = fs::read_to_string(root().join(requirements))
