@@ -120,6 +120,11 @@ impl Cli {
     }
 }
 
+/// The command line, as it is without variables.
+pub(crate) fn command() -> Command {
+    Cli::command()
+}
+
 /// The values that options have, for people.
 const UNITS: [(&str, &str); 3] = [
     ("TIME", "a number with its unit: 500ms, 2s, 1m, 1h 30m, 30d"),

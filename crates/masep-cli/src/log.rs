@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -13,6 +14,22 @@ pub(crate) enum LogFormat {
     Text,
     /// An object of JSON a line: timestamp, level, target, fields, span, spans
     Json,
+}
+
+/// The fault of a filter that would have nothing logged: a word that is no level is taken for the name of a module.
+const NO_LEVEL: &str =
+    "there is no level in it (off, error, warn, info, debug, trace), and nothing of masep";
+
+/// True if a filter says what masep logs.
+fn is_about_masep(filter: &str) -> bool {
+    filter.split(',').any(|directive| {
+        let target = directive
+            .split(['=', '['])
+            .next()
+            .unwrap_or_default()
+            .trim();
+        target.is_empty() || target.starts_with("masep") || target.parse::<LevelFilter>().is_ok()
+    })
 }
 
 /// Starts the log. `MASEP_LOG` says what is logged, `RUST_LOG` if that is not set, in the notation
@@ -25,7 +42,13 @@ pub(crate) fn init(format: LogFormat) {
     let (filter, wrong) = match set {
         None => (EnvFilter::new("warn"), None),
         Some((name, value)) => match EnvFilter::try_new(value.to_string_lossy()) {
-            Ok(filter) if value.to_str().is_some() => (filter, None),
+            Ok(filter) if value.to_str().is_some_and(is_about_masep) => (filter, None),
+            // The other variable is for other programs too.
+            Ok(filter) if value.to_str().is_some() && name == "RUST_LOG" => (filter, None),
+            Ok(_) if value.to_str().is_some() => (
+                EnvFilter::new(format!("warn,{}", value.to_string_lossy())),
+                Some((name, NO_LEVEL.to_owned())),
+            ),
             Ok(_) => (
                 EnvFilter::new("warn"),
                 Some((name, "it is no text in UTF-8".to_owned())),

@@ -48,6 +48,7 @@ use crate::status::Status;
 fn main() -> ExitCode {
     let cli = cli::Cli::from_command_line();
     log::init(cli.log_format());
+    variables::warn_of_misspelt();
     let status = cli.run().unwrap_or_else(|error| {
         let status = error.status();
         if status != Status::Done {

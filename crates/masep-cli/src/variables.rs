@@ -84,6 +84,60 @@ pub(crate) fn with_variables(command: Command, is_set: fn(&str) -> bool) -> Comm
         .mut_subcommands(with_variables)
 }
 
+/// Warns of variables that were probably meant as options: without them a server may lack its tokens.
+pub(crate) fn warn_of_misspelt() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let names: Vec<_> = names.filter(|name| name.starts_with("MASEP_")).collect();
+    if names.is_empty() {
+        return;
+    }
+    let names = names.iter().map(String::as_str);
+    for (name, meant) in misspelt(&crate::cli::command(), names) {
+        tracing::warn!("the variable {name} means nothing: is it {meant}?");
+    }
+}
+
+/// The variables, of those with these names, that mean nothing and are one slip of the keyboard away from one that does, and that
+/// one. Others may belong to other programs: an orchestrator has some for a service that is called masep.
+pub(crate) fn misspelt<'a>(
+    command: &Command,
+    names: impl Iterator<Item = &'a str>,
+) -> Vec<(&'a str, String)> {
+    let mut known: BTreeSet<String> = RESERVED.iter().map(ToString::to_string).collect();
+    let verbs = command.get_subcommands();
+    let verbs = verbs.filter(|verb| !WITHOUT.contains(&verb.get_name()));
+    known.extend(command.get_arguments().filter_map(variable));
+    known.extend(verbs.flat_map(Command::get_arguments).filter_map(variable));
+    names
+        .filter(|name| name.starts_with("MASEP_") && !known.contains(*name))
+        .filter_map(|name| {
+            let meant = known.iter().find(|known| is_a_slip_away(name, known))?;
+            Some((name, meant.clone()))
+        })
+        .collect()
+}
+
+/// True if one letter is missing, too many or another, or two are in the other order.
+fn is_a_slip_away(written: &str, meant: &str) -> bool {
+    let (written, meant) = (written.as_bytes(), meant.as_bytes());
+    let pairs = || written.iter().zip(meant);
+    let front = pairs().take_while(|(a, b)| a == b).count();
+    let (written, meant) = (&written[front..], &meant[front..]);
+    match (written, meant) {
+        ([], [_]) | ([_], []) => true,
+        ([a, written @ ..], [b, meant @ ..]) => {
+            let is_swapped = match (written, meant) {
+                ([c, written @ ..], [d, meant @ ..]) => (a, c, written) == (d, b, meant),
+                _ => false,
+            };
+            let with_a = [&[*a][..], written].concat();
+            let with_b = [&[*b][..], meant].concat();
+            is_swapped || written == meant || *written == *with_b || *with_a == *meant
+        }
+        _ => false,
+    }
+}
+
 /// Adds to an error which variables it comes from: those who see it look at a command line that has nothing wrong in it.
 pub(crate) fn with_sources(
     mut error: clap::Error,
@@ -136,11 +190,25 @@ pub(crate) fn with_sources(
         }
         _ => None,
     };
-    if let Some(tip) = tip {
-        let tip = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
-        error.insert(ContextKind::Suggested, tip);
+    let tips = [number(&error), tip].into_iter().flatten();
+    let tips: Vec<_> = tips.map(StyledStr::from).collect();
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     error
+}
+
+/// The form of a number, where a value is none: the parser of numbers speaks of digits alone.
+fn number(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let form = match option.split_once(' ')?.1 {
+        "<N>" => "a whole number: 10",
+        "<BYTES>" => "a number of bytes: 1048576",
+        _ => return None,
+    };
+    (error.kind() == ErrorKind::ValueValidation).then(|| format!("the value is {form}"))
 }
 
 /// The verb of a command line, and the verb within that, if it has any. The value of an option may have the name of one.
@@ -161,6 +229,35 @@ pub(crate) fn is_set(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_with_one_slip_is_told_from_those_of_others() {
+        let command = crate::cli::command();
+        let meant = |name: &'static str| {
+            let found = misspelt(&command, [name].into_iter());
+            found.into_iter().next().map(|(_, meant)| meant)
+        };
+        for (name, other) in [
+            ("MASEP_TOKNES", "MASEP_TOKENS"),
+            ("MASEP_TLS_CRT", "MASEP_TLS_CERT"),
+            ("MASEP_DEADLINES", "MASEP_DEADLINE"),
+            ("MASEP_DEADLIME", "MASEP_DEADLINE"),
+            ("MASEP_DEADLIN", "MASEP_DEADLINE"),
+            ("MASEP_ADRESS", "MASEP_ADDRESS"),
+        ] {
+            assert_eq!(meant(name).as_deref(), Some(other), "{name}");
+        }
+        for name in [
+            "MASEP_TOKENS",
+            "MASEP_TOKEN",
+            "MASEP_PORT",
+            "MASEP_SERVICE_HOST",
+            "MASEP_",
+            "TOKNES",
+        ] {
+            assert_eq!(meant(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn the_name_follows_from_the_option() {

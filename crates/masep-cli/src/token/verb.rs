@@ -86,7 +86,8 @@ struct New {
     /// The certificate of the authority (CA) for the server's TLS, whose SHA-256 is printed behind the token
     ///
     /// A client with the line then needs no file of certificates. The chain of certificates that the server shows has
-    /// to contain it.
+    /// to contain it, and may be for any name: this is for an authority of your own, as `masep cert` makes it, and not for a
+    /// public one.
     #[arg(long, value_name = "FILE", requires = "address")]
     tls_ca: Option<PathBuf>,
 

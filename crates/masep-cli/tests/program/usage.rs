@@ -80,6 +80,63 @@ fn a_log_filter_that_is_not_understood_is_a_warning() {
     );
 }
 
+#[test]
+fn a_log_filter_that_would_silence_everything_is_a_warning() {
+    for (value, is_wrong) in [
+        ("wran", true),
+        ("rustls=debug", true),
+        ("INFO", false),
+        ("3", false),
+        ("rustls=debug,error", false),
+        ("masep=debug,masep_proto=info", false),
+        ("off", false),
+    ] {
+        let (code, _, log) = encode(&[("MASEP_LOG", value)], &["--id", "a"]);
+        assert_eq!(code, Some(0), "{log}");
+        assert_eq!(
+            log.contains("there is no level in it"),
+            is_wrong,
+            "{value}: {log}"
+        );
+    }
+    let (_, _, log) = encode(&[("RUST_LOG", "tower=debug")], &["--id", "a"]);
+    assert_eq!(log, "", "that variable is for other programs too");
+}
+
+#[test]
+fn a_variable_with_a_slip_in_its_name_is_a_warning() {
+    let (code, _, log) = encode(&[("MASEP_TOKNES", "tokens.toml")], &["--id", "a"]);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(
+        log.contains("MASEP_TOKNES means nothing: is it MASEP_TOKENS?"),
+        "{log}"
+    );
+    let (_, _, log) = encode(&[("MASEP_SERVICE_HOST", "10.0.0.1")], &["--id", "a"]);
+    assert_eq!(log, "", "an orchestrator has such names for a service");
+}
+
+#[test]
+fn a_number_that_is_none_is_told_with_the_form_of_one() {
+    for (args, form) in [
+        (
+            ["serve", "--max-connections", "-1"],
+            "the value is a whole number: 10",
+        ),
+        (
+            ["serve", "--payload-bytes", "1M"],
+            "the value is a number of bytes: 1048576",
+        ),
+        (
+            ["cert", "--days", "month"],
+            "the value is a whole number: 10",
+        ),
+    ] {
+        run(&args, "").fails(2, form);
+    }
+    let (_, _, error) = encode(&[("MASEP_PROTOCOL", "7")], &[]);
+    assert!(!error.contains("the value is a"), "{error}");
+}
+
 /// An encoder with these variables in its environment: exit code, standard output and error.
 fn encode(variables: &[(&str, &str)], args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = command(&[&["encode"], args].concat());

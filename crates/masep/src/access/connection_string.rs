@@ -12,6 +12,9 @@ use crate::Target;
 /// authority that is in the chain of a server with TLS. `masep token new` prints one. It is secret: `{:?}` does not show the
 /// token, and there is no `Display`.
 ///
+/// Read from a text, it may have white space around it, such as the end of its line in a file. With the hash of an authority, a
+/// server may have a certificate for any name: that is for an authority of one's own, as `masep cert` makes it.
+///
 /// ```
 /// use masep::access::ConnectionString;
 ///
@@ -86,7 +89,7 @@ impl FromStr for ConnectionString {
     type Err = InvalidConnectionString;
 
     fn from_str(text: &str) -> Result<Self, InvalidConnectionString> {
-        let (address, query) = text.split_once('?').ok_or(InvalidConnectionString)?;
+        let (address, query) = text.trim().split_once('?').ok_or(InvalidConnectionString)?;
         let (mut token, mut ca) = (None, None);
         for pair in query.split('&') {
             let earlier = match pair.split_once('=') {
