@@ -66,7 +66,8 @@ impl Way {
             target,
             protocols,
             string,
-            token: token.map(AccessToken::from),
+            // Text of a file ends with its line.
+            token: token.map(|token| AccessToken::from(token.trim())),
         })
     }
 

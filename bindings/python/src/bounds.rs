@@ -57,7 +57,11 @@ where
     object.extract().map_err(|error: PyErr| {
         let py = object.py();
         let Some(cause) = error.cause(py) else {
-            return errors::caller(py, format!("{name}: {}", error.value(py)));
+            let kind = object.get_type();
+            return match class_of(name) {
+                Some(class) => errors::caller(py, format!("{name} is a masep.{class}, not {kind}")),
+                None => errors::caller(py, format!("{name}: {}", error.value(py))),
+            };
         };
         // "failed to extract field GivenLimits.depth"
         let text = error.value(py).to_string();
@@ -72,10 +76,30 @@ where
         let is_negative = |given: &Bound<'_, PyAny>| given.lt(0).unwrap_or_default();
         let fault = match object.getattr(field) {
             Ok(given) if is_negative(&given) => format!("from 0 on, not {given}"),
-            _ => "that is not so large".to_owned(),
+            Ok(given) => format!("that is not so large as {given}"),
+            Err(_) => "that is not so large".to_owned(),
         };
         errors::caller(py, format!("{at} is a whole number {fault}"))
     })
+}
+
+/// The class of options that have this name.
+fn class_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "limits" => "Limits",
+        "server_limits" => "ServerLimits",
+        "socket_options" => "SocketOptions",
+        _ => return None,
+    })
+}
+
+/// A time that may be without end.
+pub(crate) fn endless(py: Python<'_>, name: &str, time: Option<f64>) -> PyResult<Option<Duration>> {
+    if time == Some(f64::INFINITY) {
+        let text = format!("{name} is a number of seconds from 0 on, or None for no end, not inf");
+        return Err(errors::caller(py, text));
+    }
+    time.map(|time| seconds(py, name, time)).transpose()
 }
 
 pub(crate) fn seconds(py: Python<'_>, name: &str, seconds: f64) -> PyResult<Duration> {
@@ -94,8 +118,6 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
     };
     let py = object.py();
     let it: GivenLimits = given(object, "limits")?;
-    let idle_time = it.idle_time.map(|time| seconds(py, "idle_time", time));
-    let heartbeat = it.heartbeat.map(|time| seconds(py, "heartbeat", time));
     Ok(Limits::default()
         .frame_bytes(it.frame_bytes)
         .payload_bytes(it.payload_bytes)
@@ -106,8 +128,8 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
         .int_digits(it.int_digits)
         .id_bytes(it.id_bytes)
         .hello_time(seconds(py, "hello_time", it.hello_time)?)
-        .idle_time(idle_time.transpose()?)
-        .heartbeat(heartbeat.transpose()?)
+        .idle_time(endless(py, "idle_time", it.idle_time)?)
+        .heartbeat(endless(py, "heartbeat", it.heartbeat)?)
         .write_time(seconds(py, "write_time", it.write_time)?)
         .queue_messages(it.queue_messages)
         .queue_bytes(it.queue_bytes)
@@ -157,12 +179,9 @@ pub(crate) fn socket_options(object: Option<&Bound<'_, PyAny>>) -> PyResult<Sock
     };
     let py = object.py();
     let it: GivenSocketOptions = given(object, "socket_options")?;
-    let keepalive_time = it
-        .keepalive_time
-        .map(|time| seconds(py, "keepalive_time", time));
     Ok(SocketOptions::default()
         .connect_time(seconds(py, "connect_time", it.connect_time)?)
-        .keepalive_time(keepalive_time.transpose()?)
+        .keepalive_time(endless(py, "keepalive_time", it.keepalive_time)?)
         .busy_poll(seconds(py, "busy_poll", it.busy_poll)?))
 }
 

@@ -3,8 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use masep::tls::{CertificateFault, TlsFault};
 use masep::{
-    CloseReason, ConnectError, ConnectErrorKind, ProfileError, Rejected, SendError, Undelivered,
+    CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, ProfileError, Rejected, SendError,
+    Undelivered,
 };
 use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, HelloError, LimitExceeded};
 use pyo3::call::PyCallArgs;
@@ -150,7 +152,14 @@ fn undelivered(py: Python<'_>, undelivered: &Undelivered) -> PyErr {
 
 /// No connection came about.
 pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
-    let text = error.to_string();
+    let hint = hint(error).map_or(String::new(), |hint| format!("; {hint}"));
+    let text = match &error.kind {
+        // Nothing was waited for.
+        ConnectErrorKind::Hello(HelloError::Own(_)) | ConnectErrorKind::Token(_) => {
+            format!("{}: {}", error.target, error.kind)
+        }
+        _ => format!("{error}{hint}"),
+    };
     match &error.kind {
         ConnectErrorKind::TimedOut(_) => transport(py, text, "timeout"),
         ConnectErrorKind::NotFound => transport(py, text, "not_found"),
@@ -171,4 +180,33 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         }
         _ => transport(py, text, "io"),
     }
+}
+
+/// The way out of an error, for people, by the names of Python's arguments.
+fn hint(error: &ConnectError) -> Option<&'static str> {
+    Some(match (error.phase, &error.kind) {
+        (
+            ConnectPhase::Hello,
+            ConnectErrorKind::TimedOut(_) | ConnectErrorKind::Closed | ConnectErrorKind::Hello(_),
+        ) => "is it a server of masep or pymasep?",
+        (_, ConnectErrorKind::Rejected(why)) => return hint_of_refusal(&why.code),
+        (_, ConnectErrorKind::Tls(TlsFault::Certificate(CertificateFault::Issuer))) => {
+            "tls_ca= names the authority to trust; a line of `masep token new` has it"
+        }
+        (_, ConnectErrorKind::Tls(TlsFault::Certificate(CertificateFault::Name))) => {
+            "tls_name= says the name that it is to have"
+        }
+        (_, ConnectErrorKind::Tls(TlsFault::NotTls)) => "without TLS its address is \"host:port\"",
+        _ => return None,
+    })
+}
+
+/// The way out of a refusal.
+#[pyfunction]
+pub(crate) fn hint_of_refusal(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "tls_required" => "its address is \"masep+tls://host:port\"",
+        "unauthorized" => "token= has the token, or the line of `masep token new` as the address",
+        _ => return None,
+    })
 }

@@ -90,6 +90,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(message::decode_cbor, module)?)?;
     module.add_function(wrap_pyfunction!(message::decode_element, module)?)?;
     module.add_function(wrap_pyfunction!(message::quoted, module)?)?;
+    module.add_function(wrap_pyfunction!(errors::hint_of_refusal, module)?)?;
     module.add_function(wrap_pyfunction!(message::parse_element, module)?)?;
     module.add_function(wrap_pyfunction!(message::check_frame, module)?)?;
     module.add_function(wrap_pyfunction!(message::check_queue, module)?)

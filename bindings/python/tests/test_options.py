@@ -211,8 +211,8 @@ def test_an_asyncio_send_gives_a_peer_up_after_its_write_time() -> None:
         ("tokens", 7, "tokens: "),
         ("pymasep_listen", 7, "pymasep_listen: "),
         ("limits", masep.Limits(depth="deep"), "limits.depth: "),  # type: ignore[arg-type]
-        ("limits", 3, "limits: 'int' object"),
-        ("server_limits", masep.Limits(), "server_limits: 'Limits' object"),
+        ("limits", 3, "limits is a masep.Limits, not <class 'int'>"),
+        ("server_limits", masep.Limits(), "server_limits is a masep.ServerLimits, not <class 'masep._limits.Limits'>"),
         ("admit", 5, "admit is a function, not a int"),
     ],
 )

@@ -120,11 +120,19 @@ def test_one_that_asks_for_no_seat_is_told_of_the_game_and_the_free_seats():
 
 
 def test_one_seat_is_finished_before_the_others():
+    is_free = threading.Event()
+
+    def act(turn):
+        # The turn is open until then.
+        is_free.wait(SOON)
+        return turn.number
+
     with table() as host:
-        players = [playing(host.target, f"p {seat}", seat=seat) for seat in SEATS]
+        players = [playing(host.target, f"p {seat}", act, seat=seat) for seat in SEATS]
         host.filled(SOON)
         with host.open(SEATS[1:], lambda seat: 1), pytest.raises(masep.CallerError):
             host.finish_seat(SEATS[1], "not yet")
+        is_free.set()
         with pytest.raises(masep.CallerError):
             host.finish_seat("nobody", 1)
         host.finish_seat(SEATS[0], View("dead", reward=-1))

@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Protocol
 from weakref import ref
 
-from . import _masep
+from . import _blocks, _masep
 from ._control import Hello
 from ._exceptions import CallerError
+from ._threads import check_loop_runs
 
 _log = logging.getLogger("masep")
 
@@ -73,7 +74,7 @@ class AccessRequest:
         return self.hello.id
 
     def __repr__(self) -> str:
-        return f"<masep.AccessRequest of {_masep.quoted(self.peer)}>"
+        return _blocks.shown("masep.AccessRequest", lambda: f"of {_masep.quoted(self.peer)}")
 
 
 Admit = Callable[[AccessRequest], bool | Grant]
@@ -122,6 +123,8 @@ class InLoop:
     def _access_requests(
         self, admit: AdmitAsync | None, tokens: object
     ) -> _masep.AccessRequests | None:
+        # Before the address is taken.
+        check_loop_runs()
         return requests_for(admit, tokens)
 
     def _answer(self: Asker, requests: _masep.AccessRequests) -> None:

@@ -52,7 +52,10 @@ class Table(_admitting.InLoop, _BaseTable[_admitting.AdmitAsync], _blocks.AsyncB
 
     async def filled(self, timeout: float | None = None) -> None:
         """As :meth:`masep.Table.filled`. When it is cancelled, nothing is lost."""
-        await self._await(lambda: self._table.filled(0), timeout)
+        try:
+            await self._await(lambda: self._table.filled(0), timeout)
+        except TimedOut:
+            raise self._unfilled() from None
 
     def open(
         self,
@@ -229,7 +232,7 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
             elif not is_over:
                 await self._wait(loop, until)
             if is_over:
-                raise TimedOut("nothing came in the time that was given")
+                raise self._timed_out()
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, until: float | None) -> None:
         """Waits until something has arrived, or the connection wants to be looked after, or that time of the loop."""

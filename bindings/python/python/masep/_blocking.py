@@ -233,7 +233,7 @@ class Request(_blocks.Live):
         self._request.refuse(code, text, retry_after)
 
     def __repr__(self) -> str:
-        return f"<masep.Request of {_masep.quoted(self.peer)}>"
+        return _blocks.shown("masep.Request", lambda: f"of {_masep.quoted(self.peer)}")
 
 
 class Server(_admitting.InThread, Listener[Connection, _admitting.Admit], _blocks.Block):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -18,6 +19,15 @@ def patience(
 ) -> float | None:
     """The longest wait of a block that this ends, in seconds; None for as long as the peer takes something."""
     return INTERRUPTED_SECONDS if isinstance(error, (KeyboardInterrupt, *interrupts)) else None
+
+
+def shown(kind: str, fact: Callable[[], str]) -> str:
+    """The text for people of something of this kind. A process that was forked has it too, and cannot ask it for a fact: a
+    text for people is no place for an error."""
+    try:
+        return f"<{kind} {fact()}>"
+    except CallerError:
+        return f"<{kind} of another process>"
 
 
 class Live:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _live, _masep
+from . import _blocks, _live, _masep
 from ._control import Bye, Notice, PeerLimits, Welcome
 
 
@@ -108,4 +108,4 @@ class ConnectionFacts:
 
     def __repr__(self) -> str:
         package = type(self).__module__.removesuffix("._blocking")
-        return f"<{package}.Connection to {_masep.quoted(self.peer)}>"
+        return _blocks.shown(f"{package}.Connection", lambda: f"to {_masep.quoted(self.peer)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import _blocks, _live, _masep, _tls
-from ._exceptions import RejectedError, TransportError
+from ._exceptions import RejectedError, TimedOut, TransportError
 from ._limits import Limits, SocketOptions
 
 __all__ = ["Last", "Player", "PlayerEvent", "PlayerTurn", "join"]
@@ -215,6 +215,14 @@ class _BasePlayer(_blocks.Live):
         )
         return self._turn
 
+    def _timed_out(self) -> TimedOut:
+        """Nothing came in the time that was given, for want of a connection perhaps."""
+        text = "nothing came in the time that was given"
+        failure = self._player.failure()
+        error = TimedOut(text if failure is None else f"{text}, and there is no connection: {failure}")
+        error.__cause__ = failure
+        return error
+
     def _over(self) -> None:
         """Raises what is wrong with the end."""
         end = self._player.end()
@@ -224,6 +232,8 @@ class _BasePlayer(_blocks.Live):
         self._end = kind
         words = f"{code}: {text}" if code and text else code or text
         if kind == "rejected":
+            hint = _masep.hint_of_refusal(code)
+            words = f"{words}; {hint}" if hint else words
             raise RejectedError(f"the engine does not take this player: {words}", kind, code, text)
         if kind == "cannot_connect" and (failure := self._player.failure()) is not None:
             raise failure
@@ -252,12 +262,17 @@ class Player(_BasePlayer, _blocks.Block):
         over with the next turn.
 
         :param timeout: seconds to wait at most; an attempt to connect is waited for in any case
-        :raises TimedOut: if there was none in that time; nothing is lost
+        :raises TimedOut: if there was none in that time; nothing is lost. It says why there is no connection, if there is none
         :raises RejectedError: if the engine does not take this player
         :raises TransportError: if no connection came about, or the engine has ended this player's part
             before the game was over; ``code`` says why: ``"gone"``, ``"replaced"``, ...
         """
-        return self._take(self._player.next_turn(timeout))
+        try:
+            fields = self._player.next_turn(timeout)
+        except TimedOut:
+            error = self._timed_out()
+            raise error from error.__cause__
+        return self._take(fields)
 
     def leave(self) -> None:
         """Leaves the game: the seat is given up. The connection ends."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from weakref import ref
 
 from . import _admitting, _blocks, _live, _masep, _tls
-from ._exceptions import CallerError
+from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._listening import A, ListenOptions, Listening
 
@@ -150,7 +150,14 @@ def _names(what: str, names: Iterable[str]) -> list[str]:
     """Several names. A text is an iterable of its letters."""
     if isinstance(names, str):
         raise CallerError(f"{what} are several names, not one text: [{names!r}]")
-    return list(names)
+    try:
+        listed = list(names)
+    except TypeError:
+        raise CallerError(f"{what} are several names, not a {type(names).__name__}") from None
+    for name in listed:
+        if not isinstance(name, str):
+            raise CallerError(f"{what} are names, and {name!r:.100} is none: it is a {type(name).__name__}")
+    return listed
 
 
 def _function(view: Callable[[Seat], Any]) -> Callable[[Seat], Any]:
@@ -265,6 +272,13 @@ class _BaseTable(Listening, Generic[A]):
         """The seats as they are now, in order."""
         return self._table.seats()
 
+    def _unfilled(self) -> TimedOut:
+        """The seats did not all have somebody in the time that was given."""
+        vacant = ", ".join(_masep.quoted(seat.name) for seat in self.seats if seat.state == "open")
+        text = "nothing came in the time that was given"
+        # Somebody may have come since.
+        return TimedOut(f"{text}: nobody has the seats {vacant}" if vacant else text)
+
     @property
     def spectators(self) -> int:
         """The number of spectators."""
@@ -342,7 +356,8 @@ class _BaseTable(Listening, Generic[A]):
         return self._table.events()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__.removesuffix('._table')}.Table at {self.target}>"
+        package = type(self).__module__.removesuffix("._table").replace("._aio_table", ".aio")
+        return f"<{package}.Table at {self.target}>"
 
 
 class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
@@ -420,7 +435,10 @@ class Table(_admitting.InThread, _BaseTable[_admitting.Admit], _blocks.Block):
         :raises TimedOut: if a seat was open all that time
         :raises TransportError: if the table has ended before
         """
-        self._table.filled(timeout)
+        try:
+            self._table.filled(timeout)
+        except TimedOut:
+            raise self._unfilled() from None
 
     def open(
         self,

@@ -7,7 +7,18 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from ._exceptions import CallerError
+
 _T = TypeVar("_T")
+
+
+def check_loop_runs() -> None:
+    """Refuses what is made for an event loop where none runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        text = "servers and tables of masep.aio are made in a coroutine, and no event loop runs here: asyncio.run(...)"
+        raise CallerError(f"{text} runs one, and those of masep itself need none") from None
 
 
 async def in_thread(call: Callable[[], _T]) -> _T:

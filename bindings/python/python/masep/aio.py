@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from types import TracebackType
-from typing import ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _admitting, _blocks, _live, _masep, _tls, communication
@@ -376,6 +376,12 @@ class _Connecting:
     def __init__(self, connect: Callable[[], _masep.Connection]) -> None:
         self._open = connect
         self._connection: Connection | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            way = "connection = await masep.aio.connect(...), or async with masep.aio.connect(...) as connection"
+            raise AttributeError(f"what connect gives has no {name!r} before it is awaited: {way}")
 
     async def _connect(self) -> Connection:
         return Connection(await in_thread(self._open))

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 pub(crate) use turn::{Actions, Turn};
 
-use crate::bounds::{given, seconds};
+use crate::bounds::{endless, given, seconds};
 use crate::exit::detach;
 use crate::listening::{ListenOptions, with_options};
 use crate::server::{PythonAddress, target_of};
@@ -44,12 +44,12 @@ struct Rules<'py> {
 impl Rules<'_> {
     fn apply(&self, py: Python<'_>, builder: TableBuilder) -> PyResult<TableBuilder> {
         client::check_id(py, &self.id)?;
-        let time = |name, time: Option<f64>| time.map(|time| seconds(py, name, time)).transpose();
+        let bank = self.bank.map(|bank| seconds(py, "bank", bank));
         let clock = Clock {
-            per_turn: time("deadline", self.deadline)?,
-            bank: time("bank", self.bank)?,
+            per_turn: endless(py, "deadline", self.deadline)?,
+            bank: bank.transpose()?,
         };
-        let grace = time("grace", self.grace)?;
+        let grace = endless(py, "grace", self.grace)?;
         let forget_time = seconds(py, "forget_time", self.forget_time)?;
         let farewell = seconds(py, "farewell", self.farewell)?;
         let Self {
@@ -151,7 +151,10 @@ fn turn_time(py: Python<'_>, deadline: Option<f64>) -> PyResult<TurnTime> {
     match deadline {
         None => Ok(TurnTime::AsSet),
         Some(deadline) if deadline < 0.0 => Ok(TurnTime::Unlimited),
-        Some(deadline) => Ok(TurnTime::Limited(seconds(py, "deadline", deadline)?)),
+        Some(_) => {
+            let time = endless(py, "deadline", deadline)?;
+            Ok(time.map_or(TurnTime::Unlimited, TurnTime::Limited))
+        }
     }
 }
 

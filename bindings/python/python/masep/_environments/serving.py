@@ -132,6 +132,10 @@ class EnvironmentServer(_blocks.Block, Generic[E]):
             self.close()
             raise
 
+    def __repr__(self) -> str:
+        package = type(self).__module__.removesuffix("._server")
+        return f"<{package}.EnvironmentServer at {self.target}>"
+
     @property
     def target(self) -> str:
         """The address on which it listens, for clients."""

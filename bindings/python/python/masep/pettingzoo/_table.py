@@ -207,6 +207,9 @@ class EnvironmentTable(_blocks.Block):
             self.table._leave(None)
             raise
 
+    def __repr__(self) -> str:
+        return f"<masep.pettingzoo.EnvironmentTable at {self.target}>"
+
     @property
     def target(self) -> str:
         """The address on which it listens, for :func:`join`."""
