@@ -218,8 +218,9 @@ def test_ctrl_c_in_a_step_leaves_no_answer_for_the_next_reset(wilful, tmp_path):
 def test_an_object_without_a_form_is_an_error_that_says_where_or_left_out(wilful):
     env = RemoteEnv(wilful.target)
     env.reset()
-    with pytest.raises(RemoteError, match=r"params\['info'\]\['deep'\]\['bad'\]"):
+    with pytest.raises(RemoteError, match=r"params\['info'\]\['deep'\]\['bad'\]") as raised:
         env.step("formless")
+    assert "drop_formless=True" in raised.value.traceback
     env.reset()
     env.close()
     with serve(environments.Wilful, drop_formless=True) as server:

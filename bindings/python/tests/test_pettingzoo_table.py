@@ -220,6 +220,8 @@ def test_an_environment_that_cannot_be_a_table_says_why():
         table(numbered)
     with pytest.raises(masep.CallerError, match="no environment"):
         table(lambda: 5)
+    with pytest.raises(masep.CallerError, match="kind is 'aec', 'parallel' or None, not 'both'"):
+        table(games.Counter, kind="both")
     for wrong in ({"late": "guess"}, {"illegal": "ignore"}):
         with pytest.raises(masep.CallerError, match=next(iter(wrong))):
             table(games.Counter(), **wrong)

@@ -13,6 +13,9 @@ from .values import to_wire, without_formless
 TRACEBACK_CHARACTERS = 32_768
 """Of a longer traceback the end counts."""
 
+FORMLESS = "Or have the server leave out of an info what cannot be sent: drop_formless=True, --drop-formless"
+"""The other way out for those who cannot change an environment."""
+
 
 def text_of(error: BaseException) -> str:
     """The text of an exception, whose own code may fail to give it."""
@@ -78,6 +81,8 @@ class Requests:
             except TransportError:
                 raise
             except Exception as error:
+                if isinstance(error, CallerError) and "['info" in text_of(error):
+                    error.add_note(FORMLESS)
                 failed = {**failure(error), "request": number}
                 connection.send_message("error", failed, self.id)
 

@@ -46,6 +46,8 @@ def maker(source: Source, kind: str | None) -> Callable[..., Any]:
 
     :raises CallerError: if there is no such thing
     """
+    if kind not in (None, *_FUNCTIONS):
+        raise CallerError(f"kind is 'aec', 'parallel' or None, not {kind!r:.100}")
     if isinstance(source, str) and "/" in source:
         return _registered(source, kind)
     return _function(source, kind)
