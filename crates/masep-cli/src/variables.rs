@@ -8,6 +8,7 @@ use clap::builder::{BoolishValueParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use strsim::osa_distance;
 
 /// Variables that mean something else than an option of their name would.
 const RESERVED: [&str; 3] = ["MASEP_ADDRESS", "MASEP_LOG", "MASEP_TOKEN"];
@@ -111,31 +112,10 @@ pub(crate) fn misspelt<'a>(
     names
         .filter(|name| name.starts_with("MASEP_") && !known.contains(*name))
         .filter_map(|name| {
-            let meant = known.iter().find(|known| is_a_slip_away(name, known))?;
+            let meant = known.iter().find(|known| osa_distance(name, known) == 1)?;
             Some((name, meant.clone()))
         })
         .collect()
-}
-
-/// True if one letter is missing, too many or another, or two are in the other order.
-fn is_a_slip_away(written: &str, meant: &str) -> bool {
-    let (written, meant) = (written.as_bytes(), meant.as_bytes());
-    let pairs = || written.iter().zip(meant);
-    let front = pairs().take_while(|(a, b)| a == b).count();
-    let (written, meant) = (&written[front..], &meant[front..]);
-    match (written, meant) {
-        ([], [_]) | ([_], []) => true,
-        ([a, written @ ..], [b, meant @ ..]) => {
-            let is_swapped = match (written, meant) {
-                ([c, written @ ..], [d, meant @ ..]) => (a, c, written) == (d, b, meant),
-                _ => false,
-            };
-            let with_a = [&[*a][..], written].concat();
-            let with_b = [&[*b][..], meant].concat();
-            is_swapped || written == meant || *written == *with_b || *with_a == *meant
-        }
-        _ => false,
-    }
 }
 
 /// Adds to an error which variables it comes from: those who see it look at a command line that has nothing wrong in it.
