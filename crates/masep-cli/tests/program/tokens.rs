@@ -151,6 +151,7 @@ fn a_table_takes_its_players_and_sends_them_away() {
     engine.event("filled");
     let observer = join(&eye, &turns);
     assert_eq!(observer.end().0, Some(5), "it would be an actor");
+    assert_eq!(engine.event("rejected")["reason"], "forbidden");
     engine.send(json!({"ask": {"red": 1}}));
     engine.event("asked");
     r.event("turn");
