@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -173,6 +175,22 @@ def test_what_is_another_processs_is_shown_to_people(tmp_path):
         asking.join(SOON)
     assert "<masep.Connection of another process>" in shown
     assert shown.count("<masep.") == 6
+
+
+def test_the_end_of_a_killed_peer_is_told_from_a_bye():
+    code = "import masep, sys; c = masep.connect(sys.argv[1], id='a'); print(flush=True); sys.stdin.read()"
+    with masep.Server("engine", "127.0.0.1:0") as server:
+        for is_killed, reason in ((True, "end_of_stream"), (False, "peer_bye")):
+            command = [sys.executable, "-c", code, server.target]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+                accepted = server.accept(SOON)
+                assert accepted is not None
+                assert process.stdout is not None and process.stdout.readline()
+                if is_killed:
+                    process.kill()
+                process.communicate()
+                assert accepted.recv(SOON) is None
+                assert accepted.close_reason == reason
 
 
 def test_a_table_of_asyncio_is_called_as_programs_call_it():

@@ -184,7 +184,9 @@ impl Encoding {
                 Message::decode(body, &bounds.to_limits()).map(|message| (message, None))
             }
             FrameKind::Bytes => Err(DecodeError {
-                kind: DecodeErrorKind::UnexpectedItem("bytes of the user's are no message"),
+                kind: DecodeErrorKind::UnexpectedItem(
+                    "plain bytes, which are for recv, in place of a message",
+                ),
                 position: Position::START,
             }),
             FrameKind::Cbor => decode(&body, bounds),

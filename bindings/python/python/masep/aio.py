@@ -169,8 +169,8 @@ class Connection(ConnectionFacts, _blocks.AsyncBlock):
                 await self._change()
 
     async def recv(self, timeout: float | None = None) -> bytes | None:
-        """The body of the next frame; None when the connection has ended in order and all that came
-        before was given. When it is cancelled, nothing is lost.
+        """The body of the next frame; None when the connection has ended by a ``BYE``, or between two frames, as when
+        the peer's process was killed (:attr:`close_reason` is ``"end_of_stream"`` then), and all that came before was given. When it is cancelled, nothing is lost.
 
         :param timeout: seconds to wait at most
         :raises TimedOut: if there was nothing in that time; nothing is lost
