@@ -133,6 +133,10 @@ mod tests {
             let token = AccessToken::from("a-secret");
             let string = ConnectionString::new(address, token, ca).unwrap();
             assert_eq!(string.reveal().parse(), Ok(string.clone()));
+            assert_eq!(
+                format!("{}\r\n", string.reveal()).parse(),
+                Ok(string.clone())
+            );
             assert!(!format!("{string:?}").contains("a-secret"));
         }
     }
