@@ -1,16 +1,18 @@
 //! Errors of the crates as the exceptions of `masep`.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use masep::tls::{CertificateFault, TlsFault};
 use masep::{
     CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, ProfileError, Rejected, SendError,
-    Undelivered,
+    TlsError, Undelivered,
 };
 use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, HelloError, LimitExceeded};
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyOSError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -81,8 +83,33 @@ pub(crate) fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
 pub(crate) fn os(py: Python<'_>, error: &io::Error) -> PyErr {
     match error.raw_os_error() {
         Some(number) => PyOSError::new_err((number, error.to_string())),
-        None => transport(py, error.to_string(), "io"),
+        None => numbered(py, transport(py, error.to_string(), "io"), error),
     }
+}
+
+/// An address cannot be listened on: by the caller's fault, or the system's.
+pub(crate) fn listen(py: Python<'_>, error: &io::Error) -> PyErr {
+    let is_of_tls = error.get_ref().is_some_and(|inner| inner.is::<TlsError>());
+    match error.kind() {
+        io::ErrorKind::InvalidInput => caller(py, error.to_string()),
+        _ if is_of_tls => caller(py, error.to_string()),
+        _ => os(py, error),
+    }
+}
+
+/// An exception with the number that the system has for its cause, if it is the system's: `errno`.
+fn numbered(py: Python<'_>, raised: PyErr, cause: &(dyn Error + 'static)) -> PyErr {
+    let mut cause = Some(cause);
+    while let Some(error) = cause {
+        let system = error.downcast_ref::<io::Error>();
+        if let Some(number) = system.and_then(io::Error::raw_os_error) {
+            // An attribute of each OSError.
+            let _ = raised.value(py).setattr(intern!(py, "errno"), number);
+            break;
+        }
+        cause = error.source();
+    }
+    raised
 }
 
 /// There is no connection, or none any more.
@@ -176,8 +203,9 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectErrorKind::Tls(fault) => transport(py, text, fault.as_str()),
         ConnectErrorKind::TlsSettings(error) => caller(py, error.to_string()),
         ConnectErrorKind::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
-            exception(py, "RefusedError", (text, "refused"))
+            numbered(py, exception(py, "RefusedError", (text, "refused")), io)
         }
+        ConnectErrorKind::Io(io) => numbered(py, transport(py, text, "io"), io),
         _ => transport(py, text, "io"),
     }
 }

@@ -7,8 +7,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use masep::{
-    AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, TlsError, WhenFull,
-    blocking,
+    AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, WhenFull, blocking,
 };
 use pyo3::prelude::*;
 
@@ -65,10 +64,7 @@ pub(crate) struct Server {
 
 impl Server {
     fn new(py: Python<'_>, inner: io::Result<blocking::Server>, heeded: Heeded) -> PyResult<Self> {
-        let inner = inner.map_err(|error| match error.get_ref() {
-            Some(inner) if inner.is::<TlsError>() => errors::caller(py, error.to_string()),
-            _ => errors::os(py, &error),
-        })?;
+        let inner = inner.map_err(|error| errors::listen(py, &error))?;
         Ok(Self {
             address: inner.local_address(),
             target: target_of(&inner),
@@ -296,7 +292,7 @@ impl Server {
         let announced = self.with(py, blocking::Server::announce)?;
         announced
             .unwrap_or(Ok(()))
-            .map_err(|error| errors::os(py, &error))
+            .map_err(|error| errors::listen(py, &error))
     }
 
     /// Answers it no more.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import errno
 import logging
 import sys
 import threading
@@ -234,3 +236,20 @@ def test_no_server_in_asyncio():
             await masep.aio.connect("127.0.0.1:1", id="agent")
 
     run(main())
+
+
+def test_errors_of_the_system_have_its_number():
+    with masep.Server("engine", "127.0.0.1:0") as server:
+        for make in (masep.Server, lambda id, address: masep.Table("any.Game", ["red"], address)):
+            for address, number in [(server.target, errno.EADDRINUSE), ("unix:///not/there", errno.ENOENT)]:
+                with pytest.raises(OSError) as raised:
+                    make("other", address)
+                assert raised.value.errno == number
+        taken = server.target
+    with pytest.raises(OSError) as raised:
+        masep.connect(taken, id="agent")
+    assert raised.value.errno == errno.ECONNREFUSED
+    assert copy.copy(raised.value).errno == errno.ECONNREFUSED
+    with pytest.raises(masep.TransportError) as raised:
+        masep.connect("name.invalid:1", id="agent")
+    assert copy.copy(raised.value).errno is None

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from functools import partial
 
 import masep
 import masep.aio
@@ -128,6 +129,9 @@ def test_asyncio(tokens):
 
 
 def test_what_is_no_token_or_no_file_is_the_callers_error(tokens):
+    for make in (masep.Server, partial(masep.Table, "g.G", ["red"])):
+        with pytest.raises(masep.CallerError, match="pymasep's protocol have no tokens"):
+            make(address=tokens.address, tokens=tokens.path, protocol=1, id="engine")
     for address in ["masep://127.0.0.1:1?token=", "127.0.0.1:1?token=secret", "masep://x:1?token=secret&secret"]:
         with pytest.raises(masep.CallerError) as error:
             masep.connect(address, id="a")

@@ -162,7 +162,7 @@ def test_nobody_there(path, target):
 
 
 def test_a_unix_socket_is_not_announced(target, path):
-    with pytest.raises(OSError, match="only this machine"):
+    with pytest.raises(masep.CallerError, match="only this machine"):
         masep.Server("engine", target, announce=True)
     assert not path.exists()
 

@@ -62,7 +62,7 @@ class PeerError(MasepError, ValueError):
 
 
 class TransportError(MasepError, ConnectionError):
-    """There is no connection, or there is none any more."""
+    """There is no connection, or there is none any more. ``errno`` is that of the system, if it is to blame."""
 
     reason: str
     """A stable name of why: ``"peer_bye"``, ``"local_bye"``, ``"rejected"``,
@@ -80,6 +80,10 @@ class TransportError(MasepError, ConnectionError):
         self.reason = reason
         self.code = code
         self.text = text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        again, args, state = super().__reduce__()
+        return again, args, {**state, "errno": self.errno}
 
 
 class LimitError(MasepError, OverflowError):

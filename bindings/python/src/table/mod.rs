@@ -178,10 +178,7 @@ impl Table {
             .protocols(options.protocols(py, address, target.protocols())?);
         let builder = with_options!(py, options, rules.apply(py, builder)?);
         let table = waiting::call(py, move || builder.bind_blocking(target))?;
-        let table = table.map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidInput => errors::caller(py, error.to_string()),
-            _ => errors::os(py, &error),
-        })?;
+        let table = table.map_err(|error| errors::listen(py, &error))?;
         Ok(Self {
             address: table.local_address(),
             target: target_of(table.server()),
