@@ -645,7 +645,7 @@ def test_an_environment_that_ends_its_process_or_fails_without_words_says_so():
         (lambda it: it.send_message("step", {"request": 1}, "a"), "a step has no action"),
         (lambda it: it.send_message("step", {"action": 0}, "a"), "a request has a number"),
         (lambda it: it.send_message("reset", {"request": "1"}, "a"), "a request has a number"),
-        (lambda it: it.send(b"\xff\xff"), "no message"),
+        (lambda it: it.send(b"\xff\xff"), "plain bytes"),
     ],
     ids=["no action", "no number", "a text", "bytes"],
 )
